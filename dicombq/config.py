@@ -1,0 +1,62 @@
+"""Properties (flag, then environment, then default) and the folders that dicombq writes to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dicombq.errors import HomeUnusable
+from dicombq.names import Parent
+
+_ENVIRONMENT = {
+    "project": ("DICOMBQ_PROJECT", "GOOGLE_CLOUD_PROJECT"),
+    "location": ("DICOMBQ_LOCATION",),
+    "dataset": ("DICOMBQ_DATASET",),
+}
+_DEFAULT = Parent()
+
+
+def parent(project: str | None = None, location: str | None = None, dataset: str | None = None) -> Parent:
+    """Resolve the healthcare dataset that a command works in (``cli.md``, Names)."""
+    return Parent(
+        _resolve("project", project),
+        _resolve("location", location),
+        _resolve("dataset", dataset),
+    )
+
+
+def _resolve(name: str, flag: str | None) -> str:
+    if flag:
+        return flag
+    for variable in _ENVIRONMENT[name]:
+        if value := os.environ.get(variable):
+            return value
+    default: str = getattr(_DEFAULT, name)
+    return default
+
+
+def home() -> Path:
+    """Give the folder of operations, logs and the embedded warehouse, made with mode 0700 where missing.
+
+    Raises
+    ------
+    HomeUnusable
+        Where it cannot be made or written to.
+    """
+    import platformdirs  # noqa: PLC0415 - `--help` must not pay for it
+
+    folder = Path(os.environ.get("DICOMBQ_HOME") or platformdirs.user_data_path("dicombq", appauthor=False))
+    folder = folder.expanduser().absolute()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise HomeUnusable(
+            f"the folder [{folder}] cannot be used: {error.strerror}",
+            "Set DICOMBQ_HOME to a folder that you can write to.",
+        ) from None
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise HomeUnusable(
+            f"the folder [{folder}] cannot be used: Permission denied",
+            "Set DICOMBQ_HOME to a folder that you can write to.",
+        )
+    return folder

@@ -1,0 +1,1 @@
+"""The standard's words and values; knows no table."""

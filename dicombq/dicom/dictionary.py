@@ -1,0 +1,126 @@
+"""Tag to keyword, VR and VM: public, private and repeating groups (PS3.6, PS3.7 E).
+
+The tables are pydicom's; what is added here is how dicombq asks them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
+from pydicom._private_dict import private_dictionaries
+
+from dicombq.dicom.values import KNOWN_VRS
+
+AMBIGUOUS_SIGN = "US or SS"
+"""VR of elements whose sign follows Pixel Representation (0028,0103)."""
+
+
+class Entry(NamedTuple):
+    """What the dictionary knows of a standard element."""
+
+    keyword: str
+    vr: str
+    vm: str
+
+
+def _load() -> tuple[dict[int, Entry], dict[int, Entry]]:
+    public = {
+        tag: Entry(keyword, vr, vm)
+        for tag, (vr, vm, _, _, keyword) in DicomDictionary.items()
+        if keyword and vr != "NONE"
+    }
+    repeating = {
+        int(mask.replace("xx", "00"), 16): Entry(keyword, vr, vm)
+        for mask, (vr, vm, _, _, keyword) in RepeatersDictionary.items()
+        if mask[:4] in ("50xx", "60xx")
+    }
+    return public, repeating
+
+
+_PUBLIC, _REPEATING = _load()
+_TAG_OF = {entry.keyword: tag for table in (_REPEATING, _PUBLIC) for tag, entry in table.items()}
+
+
+def is_private(tag: int) -> bool:
+    """Tell whether a tag has an odd group (PS3.5 7.8)."""
+    return bool(tag >> 16 & 1)
+
+
+def is_private_creator(tag: int) -> bool:
+    """Tell whether a tag reserves a block of private elements (PS3.5 7.8.1)."""
+    return is_private(tag) and 0x10 <= tag & 0xFFFF <= 0xFF
+
+
+def repeating_base(tag: int) -> int | None:
+    """Give the tag in group 5000 or 6000 that stands for an element of a repeating group, or None.
+
+    Source: PS3.5 7.6, curves 5000-501E and overlays 6000-601E.
+    """
+    group = tag >> 16
+    if group & 0xFFE1 in (0x5000, 0x6000):
+        return tag & 0xFF00FFFF
+    return None
+
+
+def lookup(tag: int) -> Entry | None:
+    """Find a standard element, those of repeating groups included; None where it is unknown or private."""
+    entry = _PUBLIC.get(tag)
+    if entry is None and (base := repeating_base(tag)) is not None:
+        return _REPEATING.get(base)
+    return entry
+
+
+def tag_of(keyword: str) -> int | None:
+    """Give a keyword's tag (the one in group 5000 or 6000 for a repeating group), or None."""
+    return _TAG_OF.get(keyword)
+
+
+def private_vr(tag: int, creator: str) -> str | None:
+    """Give the VR that a private dictionary knows for an element of a private creator's block, or None."""
+    block = private_dictionaries.get(creator)
+    if block is None:
+        return None
+    group, element = tag >> 16, tag & 0xFF
+    entry = block.get(f"{group:04X}xx{element:02X}") or block.get(f"{group:04x}xx{element:02x}")
+    return entry[0].replace("OB_OW", "OB or OW") if entry else None
+
+
+def effective_vr(tag: int, vr: str | None, creator: str, signed: bool) -> str:
+    """Decide by which VR an element's bytes are read.
+
+    Parameters
+    ----------
+    vr
+        The VR in the file, None under Implicit VR.
+    creator
+        The private creator of the element's block, empty where there is none.
+    signed
+        Whether Pixel Representation (0028,0103) is 1.
+
+    Returns
+    -------
+    str
+        A VR of PS3.5 6.2; UN where nothing is known. "US or SS" follows `signed`; the other ambiguous ones
+        are OW, as Implicit VR has them (PS3.5 A.1).
+    """
+    if vr is None or vr not in KNOWN_VRS:
+        known = _dictionary_vr(tag, creator)
+    elif vr == "UN":
+        known = _dictionary_vr(tag, "")  # PS3.5 6.2.2, note 2: only what the public dictionary knows
+    else:
+        return vr
+    if known == AMBIGUOUS_SIGN:
+        return "SS" if signed else "US"
+    return "OW" if " or " in known else known
+
+
+def _dictionary_vr(tag: int, creator: str) -> str:
+    if tag & 0xFFFF == 0:
+        return "UL"
+    if is_private_creator(tag):
+        return "LO"
+    if is_private(tag):
+        return private_vr(tag, creator) or "UN"
+    entry = lookup(tag)
+    return entry.vr if entry else "UN"

@@ -1,0 +1,175 @@
+"""Character sets: Specific Character Set (0008,0005) with code extensions (PS3.3 C.12.1.1.2, PS3.5 6.1)."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+_BAD_BYTE = 0xDC00
+"""A byte that cannot be decoded travels as a lone surrogate, until `escape` spells it out."""
+
+# IR number of ISO 2375 -> Python codec, single-byte sets (PS3.3 table C.12-2 and C.12-3)
+_SINGLE = {
+    "6": "ascii",
+    "13": "shift_jis",
+    "100": "iso8859_1",
+    "101": "iso8859_2",
+    "109": "iso8859_3",
+    "110": "iso8859_4",
+    "126": "iso8859_7",
+    "127": "iso8859_6",
+    "138": "iso8859_8",
+    "144": "iso8859_5",
+    "148": "iso8859_9",
+    "166": "iso8859_11",
+    "203": "iso8859_15",
+}
+# sets that stand alone and take no code extensions (PS3.3 table C.12-5)
+_WHOLE = {"192": "utf_8", "GB18030": "gb18030", "GBK": "gbk"}
+_MULTI_BYTE = {"58", "87", "149", "159"}
+
+# escape sequences (PS3.3 tables C.12-3 and C.12-4) -> (0 for G0 or 1 for G1, Python codec)
+_ESCAPES = {
+    b"(B": (0, "ascii"),
+    b"(J": (0, "shift_jis"),
+    b")I": (1, "shift_jis"),
+    b"-A": (1, "iso8859_1"),
+    b"-B": (1, "iso8859_2"),
+    b"-C": (1, "iso8859_3"),
+    b"-D": (1, "iso8859_4"),
+    b"-F": (1, "iso8859_7"),
+    b"-G": (1, "iso8859_6"),
+    b"-H": (1, "iso8859_8"),
+    b"-L": (1, "iso8859_5"),
+    b"-M": (1, "iso8859_9"),
+    b"-T": (1, "iso8859_11"),
+    b"-b": (1, "iso8859_15"),
+    b"$B": (0, "iso2022_jp"),
+    b"$(D": (0, "iso2022_jp_1"),
+    b"$)C": (1, "euc_kr"),
+    b"$)A": (1, "gb2312"),
+}
+_DESIGNATION = {codec: sequence for sequence, (_, codec) in _ESCAPES.items() if codec.startswith("iso2022")}
+_ESCAPE = re.compile(b"\x1b(" + b"|".join(re.escape(sequence) for sequence in _ESCAPES) + b")")
+# where the initial sets come back (PS3.5 6.1.2.5.3); C0 controls do so even inside a two-byte set
+_RESET = re.compile(rb"[\t\n\f\r\\^=]")
+_CONTROL = re.compile(rb"[\t\n\f\r]")
+_HIGH = re.compile(rb"([\x80-\xff]+)")
+_UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
+_TERM = re.compile(r"ISO[ _-]*(?:2022)?[ _-]*(?:IR)?[ _-]*(\d+)")
+
+
+def _keep_bytes(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    bad = error.object[error.start : error.end]
+    return "".join(chr(_BAD_BYTE + byte) for byte in bad), error.end
+
+
+codecs.register_error("dicombq.keep_bytes", _keep_bytes)
+
+
+def _decode(data: bytes, codec: str) -> str:
+    return data.decode(codec, "dicombq.keep_bytes")
+
+
+def escape(text: str) -> tuple[str, bool]:
+    r"""Spell out bytes that could not be decoded, and NUL, as ``\xNN``; tell whether there were any."""
+    if text.isprintable():  # true for nearly every value, and faster than the search
+        return text, False
+    escaped = _UNPRINTABLE.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", text)
+    return escaped, escaped != text
+
+
+@dataclass(frozen=True)
+class Charset:
+    """How the text of a dataset or item is encoded.
+
+    Parameters
+    ----------
+    g0, g1
+        Codecs of the initial code elements; `g0` alone decodes where there are no code extensions.
+    extended
+        Whether escape sequences (ISO 2022) are looked for.
+    known
+        False where Specific Character Set names a set that PS3.3 does not define.
+    """
+
+    g0: str = "ascii"
+    g1: str = "ascii"
+    extended: bool = False
+    known: bool = True
+
+    def decode(self, data: bytes) -> str:
+        """Decode one element's bytes; bad bytes become lone surrogates that `escape` spells out."""
+        if data.isascii() and b"\x1b" not in data:
+            return data.decode("ascii")
+        if not self.extended:
+            return _decode(data, self.g1)
+        return self._decode_extended(data)
+
+    def _decode_extended(self, data: bytes) -> str:
+        sets = [self.g0, self.g1]
+        pieces = _ESCAPE.split(data)
+        text = [self._decode_piece(pieces[0], sets)]
+        for sequence, piece in zip(pieces[1::2], pieces[2::2], strict=True):
+            element, codec = _ESCAPES[sequence]
+            sets[element] = codec
+            text.append(self._decode_piece(piece, sets))
+        return "".join(text)
+
+    def _decode_piece(self, piece: bytes, sets: list[str]) -> str:
+        text = []
+        start = 0
+        while start < len(piece):
+            reset = (_CONTROL if sets[0] in _DESIGNATION else _RESET).search(piece, start)
+            end = reset.start() if reset else len(piece)
+            text.append(_decode_sets(piece[start:end], sets[0], sets[1]))
+            if reset:
+                text.append(reset[0].decode("ascii"))
+                sets[:] = self.g0, self.g1
+                end += 1
+            start = end
+        return "".join(text)
+
+
+def _decode_sets(data: bytes, g0: str, g1: str) -> str:
+    designation = _DESIGNATION.get(g0)
+    text = []
+    for part in _HIGH.split(data):
+        if not part:
+            continue
+        if part[0] >= 0x80:
+            text.append(_decode(part, g1))
+        elif designation:
+            text.append(_decode(b"\x1b" + designation + part, g0))
+        else:
+            text.append(_decode(part, "ascii"))
+    return "".join(text)
+
+
+DEFAULT = Charset()
+"""The default repertoire, ISO 646 (PS3.5 6.1.1)."""
+
+
+@lru_cache(maxsize=1024)
+def charset(value: bytes) -> Charset:
+    """Read the value of Specific Character Set (0008,0005)."""
+    terms = [term.strip(" \0").upper() for term in value.decode("ascii", "replace").split("\\")]
+    numbers = [_number(term) for term in terms]
+    for number in numbers:
+        if number in _WHOLE:
+            return Charset(_WHOLE[number], _WHOLE[number])
+    extended = len(terms) > 1 or "2022" in terms[0]
+    known = all(number in _SINGLE or number in _MULTI_BYTE for number in numbers)
+    first = _SINGLE.get(numbers[0], "ascii")
+    return Charset("ascii", first, extended=extended, known=known)
+
+
+def _number(term: str) -> str:
+    if not term:
+        return "6"
+    match = _TERM.fullmatch(term)
+    return match[1] if match else term

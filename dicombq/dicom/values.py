@@ -1,0 +1,271 @@
+"""Value bytes to values, a converter for each VR (PS3.5 6.2), and values to what a column holds."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+import struct
+from typing import TypeAlias
+
+from dicombq.dicom.text import DEFAULT, Charset, escape
+
+Value: TypeAlias = str | int | float
+Json: TypeAlias = "str | int | float | dict[str, Json] | list[Json] | None"
+
+BULK_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+"""VRs without a column (``schema.md``, Excluded VRs)."""
+
+# VRs whose text follows Specific Character Set (PS3.5 6.1.2.2)
+_LOCALIZED = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+_LEADING_SPACE_COUNTS = frozenset({"LT", "ST", "UC", "UR", "UT"})
+_SINGLE_VALUED = frozenset({"LT", "ST", "UR", "UT"})
+TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"}) | _LOCALIZED
+
+_BINARY = {"FL": "f", "FD": "d", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
+KNOWN_VRS = TEXT_VRS | BULK_VRS | set(_BINARY) | {"AT", "SQ"}
+
+_INT64 = range(-(2**63), 2**63)
+
+
+class Unfit(Exception):
+    """A value that its VR or its column cannot hold; the reason names no value."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def parse(vr: str, data: bytes, little_endian: bool, charset: Charset) -> tuple[list[Value], bool]:
+    r"""Split and convert an element's bytes into its values.
+
+    Parameters
+    ----------
+    vr
+        Any VR but SQ and the bulk ones.
+    data
+        The value field, padding included.
+
+    Returns
+    -------
+    values
+        One entry per value, padding removed; none for an empty value field.
+    undecodable
+        Whether bytes that the character set does not have were spelled out as ``\xNN``.
+
+    Raises
+    ------
+    Unfit
+        Where the length is no multiple of a binary VR's.
+    """
+    if not data:
+        return [], False
+    if vr in TEXT_VRS:
+        return _parse_text(vr, data, charset)
+    order = "<" if little_endian else ">"
+    if vr == "AT":
+        halves = [int(half) for half in _unpack(order, "H", data, 4)]
+        return [
+            group << 16 | element for group, element in zip(halves[::2], halves[1::2], strict=True)
+        ], False
+    code = _BINARY[vr]
+    return list(_unpack(order, code, data, struct.calcsize(order + code))), False
+
+
+def _parse_text(vr: str, data: bytes, charset: Charset) -> tuple[list[Value], bool]:
+    text = (charset if vr in _LOCALIZED else DEFAULT).decode(data)
+    pieces = [text] if vr in _SINGLE_VALUED else text.split("\\")
+    values: list[Value] = []
+    undecodable = False
+    for piece in pieces:
+        stripped = piece.rstrip(" \0")
+        if vr not in _LEADING_SPACE_COUNTS:
+            stripped = stripped.lstrip(" ")
+        value, escaped = escape(stripped)
+        undecodable = undecodable or escaped
+        values.append(value)
+    return values, undecodable
+
+
+def _unpack(order: str, code: str, data: bytes, size: int) -> tuple[int | float, ...]:
+    if len(data) % size:
+        raise Unfit(f"its length is not a multiple of {size} bytes")
+    return struct.unpack(f"{order}{len(data) // struct.calcsize(order + code)}{code}", data)
+
+
+def as_text(value: Value, vr: str) -> str:
+    """Write a value as ``OtherElements`` has it: text as stored, numbers in their shortest exact form."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return _shortest(value, single=vr == "FL")
+    return str(value)
+
+
+def _shortest(value: float, *, single: bool) -> str:
+    if not math.isfinite(value):
+        return _special(value)
+    if single:
+        for digits in range(6, 10):
+            text = f"{value:.{digits}g}"
+            if struct.unpack("<f", struct.pack("<f", float(text)))[0] == value:
+                return text
+    return repr(value).removesuffix(".0")
+
+
+def _special(value: float) -> str:
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})|([0-9]{4})\.([0-9]{2})\.([0-9]{2})")
+_TIME = re.compile(r"([0-9]{2})(?:(:?)([0-9]{2})(?:\2([0-9]{2})(?:\.([0-9]{1,6}))?)?)?")
+_DATETIME = re.compile(
+    r"([0-9]{4})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:\.([0-9]{1,6}))?)?)?)?)?)?"
+    r"([+-][0-9]{4})?"
+)
+
+
+def utc_offset(text: str) -> dt.timezone | None:
+    """Read ``&ZZXX`` of DT and Timezone Offset From UTC (0008,0201), -1200 to +1400; None where it is not one."""
+    if not re.fullmatch(r"[+-][0-9]{4}", text):
+        return None
+    hours, minutes = int(text[1:3]), int(text[3:5])
+    offset = dt.timedelta(hours=hours, minutes=minutes)
+    if text[0] == "-":
+        offset = -offset
+    if minutes > 59 or not dt.timedelta(hours=-12) <= offset <= dt.timedelta(hours=14):
+        return None
+    return dt.timezone(offset)
+
+
+def fit(value: Value, vr: str, zone: dt.timezone) -> Json:
+    """Convert a value to what a column of the dictionary's `vr` holds, as JSON.
+
+    Parameters
+    ----------
+    value
+        As `parse` gives it; not empty text, but for PN.
+    vr
+        The dictionary's VR: it decides the column's type.
+    zone
+        For DT without an offset of its own.
+
+    Raises
+    ------
+    Unfit
+        Where the column cannot hold it.
+    """
+    if vr == "PN":
+        return _person_name(_text(value, vr))
+    if vr == "DA":
+        return _date(_text(value, vr))
+    if vr == "TM":
+        return _time(_text(value, vr))
+    if vr == "DT":
+        return _timestamp(_text(value, vr), zone)
+    if vr in ("FL", "FD"):
+        return _float(value)
+    if vr in _BINARY or vr == "AT" or vr.startswith("US or"):
+        return _integer(value)
+    return as_text(value, vr)
+
+
+def _text(value: Value, vr: str) -> str:
+    if not isinstance(value, str):
+        raise Unfit(f"a number where {vr} is expected")
+    return value
+
+
+def _person_name(text: str) -> Json:
+    groups = text.split("=")
+    if len(groups) > 3 or any(group.count("^") > 4 for group in groups):
+        raise Unfit("more component groups or components than a PN has")
+    name: dict[str, Json] = {}
+    for representation, group in zip(("Alphabetic", "Ideographic", "Phonetic"), groups, strict=False):
+        components = {
+            part: component
+            for part, component in zip(NAME_COMPONENTS, group.split("^"), strict=False)
+            if component
+        }
+        if components:
+            name[representation] = dict(components)
+    if not name:
+        raise Unfit("a PN without any component")
+    return name
+
+
+NAME_COMPONENTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
+"""The parts of each representation of a PN, in their order (PS3.5 6.2.1)."""
+
+
+def _date(text: str) -> str:
+    match = _DATE.fullmatch(text)
+    if match:
+        year, month, day = (int(part) for part in match.groups() if part)
+        try:
+            return dt.date(year, month, day).isoformat()
+        except ValueError:
+            pass
+    raise Unfit("not a date of the form YYYYMMDD")
+
+
+def _time(text: str) -> str:
+    match = _TIME.fullmatch(text)
+    if match:
+        hour, _, minute, second, fraction = match.groups()
+        if int(hour) < 24 and int(minute or 0) < 60 and int(second or 0) < 60:
+            return f"{hour}:{minute or '00'}:{second or '00'}" + (f".{fraction}" if fraction else "")
+    raise Unfit("not a time of the form HHMMSS.FFFFFF")
+
+
+def _timestamp(text: str, zone: dt.timezone) -> str:
+    match = _DATETIME.fullmatch(text)
+    if match:
+        year, month, day, hour, minute, second, fraction, offset = match.groups()
+        own = utc_offset(offset) if offset else zone
+        try:
+            moment = dt.datetime(
+                int(year),
+                int(month or 1),
+                int(day or 1),
+                int(hour or 0),
+                int(minute or 0),
+                int(second or 0),
+                int((fraction or "").ljust(6, "0")),
+                tzinfo=own,
+            )
+            if own:
+                return timestamp(moment)
+        except (ValueError, OverflowError):
+            pass
+    raise Unfit("not a date and time of the form YYYYMMDDHHMMSS.FFFFFF&ZZXX")
+
+
+def timestamp(moment: dt.datetime) -> str:
+    """Write an aware moment as the tables have it: UTC, with microseconds and a final ``Z``."""
+    utc = moment.astimezone(dt.timezone.utc).replace(tzinfo=None)
+    return utc.isoformat(timespec="microseconds") + "Z"
+
+
+def _float(value: Value) -> float | str:
+    if isinstance(value, str):
+        if not (_DECIMAL.fullmatch(value) and math.isfinite(float(value))):
+            raise Unfit("not a number that FLOAT holds")
+        return float(value)
+    return float(value) if math.isfinite(value) else _special(value)
+
+
+def _integer(value: Value) -> int:
+    if isinstance(value, str):
+        if not _INTEGER.fullmatch(value):
+            raise Unfit("not an integer")
+        value = int(value)
+    if isinstance(value, float):
+        if not value.is_integer():
+            raise Unfit("not an integer")
+        value = int(value)
+    if value not in _INT64:
+        raise Unfit("an integer beyond 64 bits")
+    return value

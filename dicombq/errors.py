@@ -1,0 +1,152 @@
+"""What can go wrong, as one tree.
+
+::
+
+    DicombqError                  code                      exit
+    ├── InvalidArgument           INVALID_ARGUMENT (3)      2
+    ├── Failed                    UNKNOWN (2)               1
+    │   ├── SqlError              INVALID_ARGUMENT (3)      1
+    │   ├── HomeUnusable          FAILED_PRECONDITION (9)   1
+    │   └── StorageFull           RESOURCE_EXHAUSTED (8)    1
+    ├── FailedPrecondition        FAILED_PRECONDITION (9)   4
+    │   ├── TableExists
+    │   ├── TableNotEmpty
+    │   ├── SchemaConflict
+    │   ├── TooManyColumns
+    │   └── NotAWarehouse
+    ├── Temporary                 UNAVAILABLE (14)          5
+    ├── NotPermitted              PERMISSION_DENIED (7)     6
+    │   └── NotAuthenticated      UNAUTHENTICATED (16)      6
+    ├── NotFound                  NOT_FOUND (5)             7
+    ├── Locked                    ABORTED (10)              11
+    └── Cancelled                 CANCELLED (1)             130
+        └── Terminated            CANCELLED (1)             143
+
+Codes are those of ``google.rpc.Code``; exit codes those of ``cli.md``. A message names tags, paths and
+columns, never an element's value: it may be a patient's.
+"""
+
+from __future__ import annotations
+
+
+class DicombqError(Exception):
+    """An error that a user can act on.
+
+    Parameters
+    ----------
+    message
+        One sentence, without a final full stop.
+    hint
+        What to do about it; may be empty.
+    """
+
+    code = 2
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InvalidArgument(DicombqError):
+    """What was asked for cannot be meant; nothing was touched."""
+
+    code = 3
+    exit_code = 2
+
+
+class Failed(DicombqError):
+    """The work could not be done, and doing it again will not help by itself."""
+
+
+class SqlError(Failed):
+    """A query that is not GoogleSQL, or that the warehouse refuses."""
+
+    code = 3
+
+
+class HomeUnusable(Failed):
+    """The folder for operations and the embedded warehouse cannot be used."""
+
+    code = 9
+
+
+class StorageFull(Failed):
+    """A disk or a quota of disk space is used up."""
+
+    code = 8
+
+
+class FailedPrecondition(DicombqError):
+    """The destination or the operation is not in the state that the command needs."""
+
+    code = 9
+    exit_code = 4
+
+
+class TableExists(FailedPrecondition):
+    """The destination table exists, and the request does not say what to do with it."""
+
+
+class TableNotEmpty(FailedPrecondition):
+    """The destination table has rows, and the request allows an empty one only."""
+
+
+class SchemaConflict(FailedPrecondition):
+    """A column exists in the table with another type or mode."""
+
+
+class TooManyColumns(FailedPrecondition):
+    """The table would have more columns than BigQuery allows."""
+
+
+class NotAWarehouse(FailedPrecondition):
+    """The destination is a file of another kind, or a view where a table is needed."""
+
+
+class Temporary(DicombqError):
+    """A quota, the network or a server failed after all retries; the same command may succeed later."""
+
+    code = 14
+    exit_code = 5
+
+
+class NotPermitted(DicombqError):
+    """The credentials lack a role, or the file system refuses."""
+
+    code = 7
+    exit_code = 6
+
+
+class NotAuthenticated(NotPermitted):
+    """There are no usable credentials."""
+
+    code = 16
+
+
+class NotFound(DicombqError):
+    """A store, source, operation, dataset or table does not exist."""
+
+    code = 5
+    exit_code = 7
+
+
+class Locked(DicombqError):
+    """Another process holds what is needed."""
+
+    code = 10
+    exit_code = 11
+
+
+class Cancelled(DicombqError):
+    """The operation was interrupted (Ctrl-C)."""
+
+    code = 1
+    exit_code = 130
+
+
+class Terminated(Cancelled):
+    """The operation was told to end (SIGTERM)."""
+
+    exit_code = 143

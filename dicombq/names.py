@@ -1,0 +1,157 @@
+"""Resource names and table URIs: parse, check, print (``cli.md``, Names)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicombq.errors import InvalidArgument
+
+MAX_URI_LENGTH = 2000
+"""Characters in a table URI (``rest_api.md``, ``tableUri``)."""
+
+_WORD = re.compile(r"[A-Za-z0-9_]+")
+_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]*")
+_SEGMENT = re.compile(r"[^/\s]+")
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The healthcare dataset that stores and operations belong to."""
+
+    project: str = "local"
+    location: str = "local"
+    dataset: str = "dicom"
+
+    def __post_init__(self) -> None:
+        for part, value in (
+            ("project", self.project),
+            ("location", self.location),
+            ("dataset", self.dataset),
+        ):
+            if not _SEGMENT.fullmatch(value):
+                raise InvalidArgument(
+                    f"the {part} [{value}] is not a name", f"Give --{part} without blanks or slashes."
+                )
+
+    def __str__(self) -> str:
+        return f"projects/{self.project}/locations/{self.location}/datasets/{self.dataset}"
+
+
+@dataclass(frozen=True)
+class StoreName:
+    """``projects/P/locations/L/datasets/D/dicomStores/S``."""
+
+    parent: Parent
+    store: str
+
+    def __str__(self) -> str:
+        return f"{self.parent}/dicomStores/{self.store}"
+
+
+@dataclass(frozen=True)
+class OperationName:
+    """``projects/P/locations/L/datasets/D/operations/ID``; the ID is a decimal number."""
+
+    parent: Parent
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.parent}/operations/{self.id}"
+
+
+def operation_id(name: str) -> str:
+    """Take the ID from a bare ID or a full operation name.
+
+    Raises
+    ------
+    InvalidArgument
+        Where it is neither.
+    """
+    match = re.fullmatch(r"(?:projects/[^/]+/locations/[^/]+/datasets/[^/]+/operations/)?([0-9]{1,20})", name)
+    if not match:
+        raise InvalidArgument(
+            f"[{name}] is not an operation's ID or name",
+            "See `dicombq operations list` for the IDs.",
+        )
+    return match[1]
+
+
+@dataclass(frozen=True)
+class BigQueryTable:
+    """A table in BigQuery, ``bq://PROJECT.DATASET.TABLE``."""
+
+    project: str
+    dataset: str
+    table: str
+
+    def __str__(self) -> str:
+        return f"bq://{self.project}.{self.dataset}.{self.table}"
+
+
+@dataclass(frozen=True)
+class DuckdbTable:
+    """A table in a DuckDB file, ``duckdb://FILE/DATASET.TABLE``."""
+
+    file: Path
+    dataset: str
+    table: str
+
+    def __str__(self) -> str:
+        return f"duckdb://{self.file}/{self.dataset}.{self.table}"
+
+
+TableUri = BigQueryTable | DuckdbTable
+
+
+def parse_table_uri(uri: str) -> TableUri:
+    """Read a destination.
+
+    Raises
+    ------
+    InvalidArgument
+        Naming the part that is wrong.
+    """
+    if len(uri) > MAX_URI_LENGTH:
+        raise InvalidArgument(f"the table URI has {len(uri)} characters; {MAX_URI_LENGTH} are allowed")
+    scheme, separator, rest = uri.partition("://")
+    if separator and scheme == "bq":
+        return _bigquery(uri, rest)
+    if separator and scheme == "duckdb":
+        return _duckdb(uri, rest)
+    raise InvalidArgument(
+        f"[{uri}] is not a table URI",
+        "Give bq://PROJECT.DATASET.TABLE or duckdb://FILE.duckdb/DATASET.TABLE.",
+    )
+
+
+def _bigquery(uri: str, rest: str) -> BigQueryTable:
+    parts = rest.rsplit(".", 2)
+    if len(parts) != 3 or not all(parts):
+        raise InvalidArgument(f"[{uri}] does not have the form bq://PROJECT.DATASET.TABLE")
+    project, dataset, table = parts
+    if not _PROJECT.fullmatch(project):
+        raise InvalidArgument(f"the project [{project}] in [{uri}] is not a project ID")
+    return BigQueryTable(project, _word("dataset", dataset, uri), _word("table", table, uri))
+
+
+def _duckdb(uri: str, rest: str) -> DuckdbTable:
+    file, slash, name = rest.rpartition("/")
+    dataset, dot, table = name.partition(".")
+    if not (slash and file and dot and dataset and table):
+        raise InvalidArgument(f"[{uri}] does not have the form duckdb://FILE.duckdb/DATASET.TABLE")
+    return DuckdbTable(Path(file), _word("dataset", dataset, uri), _word("table", table, uri))
+
+
+def _word(part: str, value: str, uri: str) -> str:
+    if not _WORD.fullmatch(value):
+        raise InvalidArgument(
+            f"the {part} [{value}] in [{uri}] has characters other than letters, digits and underscores"
+        )
+    return value
+
+
+def table_id(text: str) -> str:
+    """Turn a store's ID into a table ID: other characters than letters, digits, underscores become ``_``."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", text) or "_"

@@ -1,0 +1,1 @@
+"""An instance's header to its row."""

@@ -1,0 +1,70 @@
+"""What the readers of rows have in common: the row, and why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from dicombq.dicom.values import Json
+
+
+class Notice(NamedTuple):
+    """Something that a user may want to know of an element; never its value.
+
+    Parameters
+    ----------
+    tag
+        ``GGGGEEEE``, after the path of the items around it: ``OtherPatientIDsSequence[0].00100020``.
+    reason
+        Why the value is not in its column, or not as it was stored.
+    """
+
+    tag: str
+    reason: str
+
+
+@dataclass
+class Row:
+    """An instance as it is staged for the load.
+
+    Parameters
+    ----------
+    values
+        Column to JSON value; NULL columns are absent.
+    columns
+        Paths of the leaf columns of its elements, those that are NULL too.
+    notices
+        Values that did not fit their column, text that could not be decoded.
+    uids
+        Study, Series and SOP Instance UID, empty where there is none.
+    """
+
+    values: dict[str, Json]
+    columns: frozenset[str]
+    uids: tuple[str, ...]
+    notices: list[Notice] = field(default_factory=list)
+
+
+class Unreadable(Exception):
+    """A file that should hold an instance, but cannot be read as one.
+
+    Parameters
+    ----------
+    code
+        A ``google.rpc.Code`` by name.
+    reason
+        One sentence without any value.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class NotAnInstance(Exception):
+    """A file that is no DICOM instance and does not claim to be one."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,183 @@
+"""Elements to the fields of a record: what fits goes to its column, the rest to OtherElements or DroppedTags."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dicombq.dicom.text import Charset
+from dicombq.dicom.values import Json, Unfit, Value, as_text, fit, parse
+from dicombq.rows.base import Notice, Row
+from dicombq.table.mapping import MAX_RECORD_DEPTH, UID_COLUMNS, Column, Kind, column, tag_name
+
+UNDECODABLE = "bytes that its character set does not have are spelled out"
+
+
+@dataclass
+class Instance:
+    """What the records of one instance share.
+
+    Parameters
+    ----------
+    zone
+        Timezone Offset From UTC (0008,0201), for DT without an offset.
+    """
+
+    zone: dt.timezone = dt.timezone.utc
+    columns: set[str] = field(default_factory=set)
+    dropped: list[tuple[str, str]] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+
+class Record:
+    """The fields of a dataset or of a sequence's item, element by element.
+
+    Parameters
+    ----------
+    path
+        The column path of the enclosing sequences, with a final dot; empty at the top level.
+    reference
+        The same with each item's position, without the final dot.
+    depth
+        Levels of RECORD around it.
+    """
+
+    def __init__(self, instance: Instance, path: str = "", reference: str = "", depth: int = 0) -> None:
+        self.instance = instance
+        self.used = False
+        self._path = path
+        self._reference = reference
+        self._depth = depth
+        self._values: dict[str, Json] = {}
+        self._other: list[Json] = []
+
+    def row(self) -> Row:
+        """Finish the instance's row; for the record of the whole data set."""
+        values = self.close()
+        if self.instance.dropped:
+            values["DroppedTags"] = [
+                {"TagName": name, "TagReference": reference} for name, reference in self.instance.dropped
+            ]
+        uids = tuple(str(values.get(name, "")) for name in UID_COLUMNS)
+        return Row(values, frozenset(self.instance.columns), uids, self.instance.notices)
+
+    def close(self) -> dict[str, Json]:
+        """Give the record's values."""
+        if self._other:
+            self._values["OtherElements"] = self._other
+        return self._values
+
+    def place(self, tag: int, vr: str) -> Column | None:
+        """Find an element's column; None where it has none, which is then noted in DroppedTags."""
+        found = column(tag, vr)
+        if found.kind is Kind.SKIPPED:
+            return None
+        if found.kind is Kind.DROPPED or self._depth + found.records > MAX_RECORD_DEPTH:
+            self.drop(found.name)
+            return None
+        return found
+
+    def drop(self, name: str) -> None:
+        """Name an element in DroppedTags."""
+        self.instance.dropped.append((name, self._reference))
+
+    def notice(self, tag: int, reason: str) -> None:
+        """Tell the user about an element."""
+        prefix = f"{self._reference}." if self._reference else ""
+        self.instance.notices.append(Notice(f"{prefix}{tag:08X}", reason))
+
+    def add(self, tag: int, vr: str, data: bytes, little_endian: bool, charset: Charset) -> None:
+        """Add an element that is not a sequence."""
+        found = self.place(tag, vr)
+        if found is None:
+            return
+        if found.kind is not Kind.OTHER:
+            self._use(found.name)
+        try:
+            values, undecodable = parse(vr, data, little_endian, charset)
+        except Unfit as unfit:
+            self._unfit(tag, found, [data.hex()], unfit.reason)
+            return
+        if undecodable:
+            self.notice(tag, UNDECODABLE)
+        if found.kind is Kind.OTHER:
+            self._add_other(tag, vr, found, values)
+        elif found.kind is Kind.REPEATING:
+            self._add_repeating(tag, vr, found, values)
+        else:
+            fitted = self._fit(tag, vr, found, values)
+            if fitted is not None:
+                self._values[found.name] = fitted
+
+    def add_sequence(self, _tag: int, found: Column, items: Sequence[Record]) -> None:
+        """Add a sequence's items, closed by this; without a column in any of them there is no column at all."""
+        if any(item.used for item in items):
+            self.used = True
+            self._values[found.name] = [item.close() for item in items]
+
+    def item(self, found: Column, position: int) -> Record:
+        """Begin an item of a sequence."""
+        reference = f"{self._reference}." if self._reference else ""
+        return type(self)(
+            self.instance,
+            f"{self._path}{found.name}.",
+            f"{reference}{found.name}[{position}]",
+            self._depth + 1,
+        )
+
+    def _use(self, name: str) -> None:
+        self.used = True
+        self.instance.columns.add(self._path + name)
+
+    def _add_other(self, tag: int, vr: str, found: Column, values: list[Value]) -> None:
+        if found.vr == "SQ" and not values:
+            return
+        if found.vr == "SQ":
+            self.notice(tag, "not a sequence")
+        self._append_other(tag, [as_text(value, vr) for value in values])
+
+    def _append_other(self, tag: int, texts: list[str]) -> None:
+        self._use("OtherElements")
+        self._other.append({"Tag": tag_name(tag), "Data": list(texts)})
+
+    def _add_repeating(self, tag: int, vr: str, found: Column, values: list[Value]) -> None:
+        entry: dict[str, Json] = {"Id": f"{tag >> 16:04X}"}
+        fitted = self._fit(tag, vr, found, values)
+        if fitted is not None:
+            entry["Value"] = fitted
+        entries = self._values.setdefault(found.name, [])
+        if isinstance(entries, list):
+            entries.append(entry)
+
+    def _fit(self, tag: int, vr: str, found: Column, values: list[Value]) -> Json | None:
+        if len(values) == 1 and values[0] == "" and found.vr != "PN":
+            return None
+        if not found.repeated:
+            if len(values) > 1:
+                self._unfit(tag, found, [as_text(value, vr) for value in values], "more than one value")
+                return None
+            fitted = self._fit_each(tag, vr, found, values)
+            return fitted[0] if fitted else None
+        return self._fit_each(tag, vr, found, values) or None
+
+    def _fit_each(self, tag: int, vr: str, found: Column, values: list[Value]) -> list[Json]:
+        fitted: list[Json] = []
+        unfit: list[str] = []
+        reason = ""
+        for value in values:
+            try:
+                fitted.append(fit(value, found.vr, self.instance.zone))
+            except Unfit as error:
+                unfit.append(as_text(value, vr))
+                reason = reason or error.reason
+        if unfit:
+            self._unfit(tag, found, unfit, reason)
+        return fitted
+
+    def _unfit(self, tag: int, found: Column, texts: list[str], reason: str) -> None:
+        self.notice(tag, reason)
+        if self._depth + 1 > MAX_RECORD_DEPTH:
+            self.drop(found.name)
+        else:
+            self._append_other(tag, texts)

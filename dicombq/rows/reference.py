@@ -1,0 +1,338 @@
+"""The row of an instance, read through pydicom: the oracle of the tests and the fallback of the fast path.
+
+pydicom finds the elements; their bytes are converted by `dicombq.dicom.values`, so that no value reaches
+pydicom's warnings.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import logging
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias, cast
+
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.filereader import data_element_generator, read_sequence
+from pydicom.tag import BaseTag
+
+from dicombq.dicom.dictionary import effective_vr, is_private, is_private_creator
+from dicombq.dicom.text import DEFAULT, Charset, charset
+from dicombq.dicom.values import parse, utc_offset
+from dicombq.rows import part10
+from dicombq.rows.base import NotAnInstance, Row, Unreadable
+from dicombq.rows.part10 import Encoding
+from dicombq.rows.record import Instance, Record
+from dicombq.table.mapping import MAX_ELEMENT_SIZE, column
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+MAX_HEADER = 128 << 20
+"""Bytes that are read of one instance at most, big values and pixel data not counted."""
+
+_UNDEFINED = 0xFFFFFFFF
+_SPECIFIC_CHARACTER_SET = 0x00080005
+_SOP_CLASS_UID = 0x00080016
+_TIMEZONE_OFFSET = 0x00080201
+_PIXEL_REPRESENTATION = 0x00280103
+_DIRECTORY_RECORD_SEQUENCE = 0x00041220
+_MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
+_TRANSFER_SYNTAX_UID = 0x00020010
+_PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+# lengths of pydicom's own look-aheads: what VR comes next, is it an item, where is the delimiter
+_LOOK_AHEADS = frozenset({2, 4, 8192})
+
+Raw: TypeAlias = RawDataElement | DataElement
+Elements: TypeAlias = dict[int, Raw]
+
+
+def read_row(
+    file: BinaryIO,
+    size: int,
+    *,
+    claims: bool = True,
+    record_type: type[Record] = Record,
+    max_element_size: int = MAX_ELEMENT_SIZE,
+) -> Row:
+    """Read an instance's row.
+
+    Parameters
+    ----------
+    file
+        The instance, at its start, seekable.
+    size
+        Its bytes.
+    claims
+        Whether its name says that it is DICOM: then content that is not is an error.
+    record_type
+        What the elements are put into: `Record`, or `MetadataRecord` for ``--schema=json``.
+    max_element_size
+        Bytes from which on an element is left out and named in DroppedTags.
+
+    Raises
+    ------
+    NotAnInstance
+        For a DICOMDIR, and for content that is not DICOM where the name does not say so.
+    Unreadable
+        Where the elements cannot be read to their end.
+    """
+    bounded = _BoundedFile(file, size)
+    start = part10.dataset_start(bounded.read(1024), size, claims=claims)
+    bounded.seek(start)
+    with _quiet():
+        try:
+            return _read(bounded, record_type(Instance()), max_element_size)
+        except (NotAnInstance, Unreadable):
+            raise
+        except RecursionError:
+            raise Unreadable("INVALID_ARGUMENT", "sequences are nested too deeply to be read") from None
+        except (OSError, EOFError):
+            raise Unreadable("DATA_LOSS", "the data set ends in the middle of an element") from None
+        except zlib.error:
+            raise Unreadable("DATA_LOSS", "the deflated data set is damaged") from None
+        except Exception as error:  # noqa: BLE001 - pydicom raises whatever its parts raise, often with a value in it
+            raise Unreadable("INVALID_ARGUMENT", f"not readable as DICOM ({type(error).__name__})") from None
+
+
+class _BoundedFile:
+    """A file whose reads never ask for more than is there, and that knows when somebody tried."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._size = size
+        self._read = 0
+        self.at_boundary = False
+        self.overrun = False
+
+    def read(self, length: int) -> bytes:
+        left = max(self._size - self._file.tell(), 0)
+        boundary, self.at_boundary = self.at_boundary, False
+        self._read += min(length, left)
+        if self._read > MAX_HEADER:
+            raise Unreadable("OUT_OF_RANGE", f"the header has more than {MAX_HEADER >> 20} MiB")
+        data = self._file.read(min(length, left))
+        if len(data) < length and length not in _LOOK_AHEADS and not boundary:
+            self.overrun = True
+        return b"" if boundary and len(data) < length else data
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        position = self._file.seek(position, whence)
+        self.overrun = self.overrun or position > self._size
+        return position
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def parsed(self) -> BinaryIO:
+        return cast("BinaryIO", self)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep pydicom's warnings and logs away: they print values."""
+    logger = logging.getLogger("pydicom")
+    logger.addFilter(_nothing)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.removeFilter(_nothing)
+
+
+def _nothing(_record: logging.LogRecord) -> bool:
+    return False
+
+
+def _read(file: _BoundedFile, record: Record, max_element_size: int) -> Row:
+    meta = _read_meta(file)
+    syntax = _uid(meta, _TRANSFER_SYNTAX_UID)
+    if _uid(meta, _MEDIA_STORAGE_SOP_CLASS_UID) == part10.DICOMDIR:
+        raise NotAnInstance("a DICOMDIR")
+    if syntax == part10.DEFLATED_LITTLE_ENDIAN:
+        inflated = part10.inflate(file.parsed())
+        file = _BoundedFile(inflated, inflated.seek(0, 2))
+        inflated.seek(0)
+    position = file.tell()
+    encoding = part10.detect_encoding(syntax, file.read(6))
+    file.seek(position)
+    file.overrun = False
+    elements = _top_level(file, encoding, max_element_size, record)
+    if _DIRECTORY_RECORD_SEQUENCE in elements or _uid(elements, _SOP_CLASS_UID) == part10.DICOMDIR:
+        raise NotAnInstance("a DICOMDIR")
+    if not elements:
+        raise Unreadable("INVALID_ARGUMENT", "no data elements found")
+    return _to_row(record, meta, elements)
+
+
+def _read_meta(file: _BoundedFile) -> Elements:
+    """Read group 0002: Explicit VR Little Endian, though some writers use Implicit VR."""
+    start = file.tell()
+    head = file.read(6)
+    file.seek(start)
+    file.overrun = False
+    if head[:2] != b"\x02\x00":
+        return {}
+    implicit = not head[4:6].isalpha()
+    generator = data_element_generator(
+        file.parsed(), implicit, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2
+    )
+    return {element.tag: element for element, _ in _checked(file, generator, [0])}
+
+
+def _top_level(file: _BoundedFile, encoding: Encoding, max_size: int, record: Record) -> Elements:
+    elements: Elements = {}
+    current: list[int] = []
+
+    def note(tag: int, _vr: str | None, _length: int) -> bool:
+        current[:] = [tag]
+        return False
+
+    generator = data_element_generator(
+        file.parsed(), encoding.implicit, encoding.little_endian, stop_when=note, defer_size=max_size - 1
+    )
+    for element, end in _checked(file, generator, current):
+        if isinstance(element, DataElement) and end - (element.file_tell or 0) >= max_size:
+            element = RawDataElement(element.tag, "SQ", max_size, None, 0, False, True)  # noqa: PLW2901 - only its size counts
+        elements[element.tag] = element
+        if file.overrun:
+            record.notice(element.tag, "shorter than its length says")
+            break
+    return elements
+
+
+def _checked(file: _BoundedFile, generator: Iterator[Raw], current: list[int]) -> Iterator[tuple[Raw, int]]:
+    """Give each element and where it ends; only pixel data may be longer than the file."""
+    while True:
+        file.at_boundary = True
+        try:
+            element = next(generator, None)
+        except EOFError:
+            if current[0] not in _PIXEL_DATA:
+                raise
+            file.overrun = True
+            element = RawDataElement(BaseTag(current[0]), "OB", _UNDEFINED, None, 0, False, True)
+        if element is None:
+            return
+        short = isinstance(element, RawDataElement) and _is_short(element)
+        file.overrun = file.overrun or short
+        if file.overrun and element.tag not in _PIXEL_DATA:
+            raise Unreadable("DATA_LOSS", f"the file ends within element {element.tag:08X}")
+        yield element, file.tell()
+
+
+def _is_short(raw: RawDataElement) -> bool:
+    return raw.length != _UNDEFINED and raw.value is not None and len(raw.value) < raw.length
+
+
+def _uid(elements: Mapping[int, Raw], tag: int) -> str | None:
+    raw = elements.get(tag)
+    if isinstance(raw, RawDataElement) and raw.value:
+        return raw.value.decode("ascii", "replace").strip(" \0")
+    return None
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What an item inherits from the data set around it."""
+
+    charset: Charset = DEFAULT
+    signed: bool = False
+
+
+class _Value(NamedTuple):
+    """An element with its VR decided."""
+
+    tag: int
+    vr: str
+    raw: Raw
+    little_endian: bool
+
+
+def _to_row(record: Record, meta: Elements, elements: Elements) -> Row:
+    zone = elements.get(_TIMEZONE_OFFSET)
+    if isinstance(zone, RawDataElement) and zone.value:
+        record.instance.zone = (
+            utc_offset(zone.value.decode("ascii", "replace").strip(" \0")) or dt.timezone.utc
+        )
+    context = _Context()
+    _add_elements(record, meta.values(), context)
+    _add_elements(record, elements.values(), context)
+    return record.row()
+
+
+def _add_elements(record: Record, elements: Iterable[Raw], context: _Context) -> None:
+    ordered = sorted(elements, key=lambda element: element.tag)
+    context = _own_context(record, ordered, context)
+    creators: dict[int, str] = {}
+    for value in _decide_vrs(ordered, context.signed, creators):
+        raw = value.raw
+        if isinstance(raw, RawDataElement) and _is_short(raw) and value.tag not in _PIXEL_DATA:
+            raise Unreadable("DATA_LOSS", f"an item ends within element {value.tag:08X}")
+        if isinstance(raw, RawDataElement) and raw.value is None and raw.length:
+            found = column(value.tag, value.vr)
+            record.drop(found.name)
+        elif value.vr == "SQ":
+            _add_sequence(record, value, context)
+        else:
+            data = raw.value if isinstance(raw, RawDataElement) else b""
+            record.add(value.tag, value.vr, data or b"", value.little_endian, context.charset)
+
+
+def _own_context(record: Record, elements: list[Raw], context: _Context) -> _Context:
+    for raw in elements:
+        if not isinstance(raw, RawDataElement) or raw.value is None:
+            continue
+        if raw.tag == _SPECIFIC_CHARACTER_SET:
+            context = replace(context, charset=charset(raw.value))
+            if not context.charset.known:
+                record.notice(raw.tag, "a character set that is not known")
+        elif raw.tag == _PIXEL_REPRESENTATION and len(raw.value) == 2:
+            context = replace(context, signed=1 in raw.value)
+    return context
+
+
+def _decide_vrs(elements: list[Raw], signed: bool, creators: dict[int, str]) -> Iterator[_Value]:
+    for raw in elements:
+        tag = int(raw.tag)
+        if isinstance(raw, DataElement):
+            yield _Value(tag, "SQ", raw, True)
+            continue
+        creator = creators.get(tag >> 8, "") if is_private(tag) else ""
+        vr = effective_vr(tag, raw.VR, creator, signed)
+        little_endian = raw.is_little_endian or raw.VR == "UN"
+        if is_private_creator(tag) and raw.value:
+            names, _ = parse("LO", raw.value, True, DEFAULT)
+            creators[(tag & 0xFFFF0000 | (tag & 0xFF) << 8) >> 8] = str(names[0])
+        yield _Value(tag, vr, raw, little_endian)
+
+
+def _add_sequence(record: Record, value: _Value, context: _Context) -> None:
+    found = record.place(value.tag, "SQ")
+    if found is None:
+        return
+    items = []
+    for position, dataset in enumerate(_datasets(value)):
+        item = record.item(found, position)
+        _add_elements(item, dataset.values(), context)
+        items.append(item)
+    record.add_sequence(value.tag, found, items)
+
+
+def _datasets(value: _Value) -> list[Dataset]:
+    raw = value.raw
+    if isinstance(raw, DataElement):
+        return list(raw.value)
+    if not raw.value:
+        return []
+    implicit = raw.is_implicit_VR or raw.VR == "UN"  # PS3.5 6.2.2: UN holds Implicit VR Little Endian
+    nested = _BoundedFile(io.BytesIO(raw.value), len(raw.value))
+    sequence = read_sequence(nested.parsed(), implicit, value.little_endian, len(raw.value), "iso8859")
+    if nested.overrun:
+        raise Unreadable("DATA_LOSS", f"the sequence {raw.tag:08X} ends in the middle of an item")
+    return list(sequence)

@@ -1,0 +1,1 @@
+"""Columns: their types, names, order and rules; reads no bytes."""
