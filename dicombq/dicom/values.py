@@ -65,9 +65,7 @@ def parse(vr: str, data: bytes, little_endian: bool, charset: Charset) -> tuple[
     order = "<" if little_endian else ">"
     if vr == "AT":
         halves = [int(half) for half in _unpack(order, "H", data, 4)]
-        return [
-            group << 16 | element for group, element in zip(halves[::2], halves[1::2], strict=True)
-        ], False
+        return [group << 16 | element for group, element in zip(halves[::2], halves[1::2], strict=True)], False
     code = _BINARY[vr]
     return list(_unpack(order, code, data, struct.calcsize(order + code))), False
 
@@ -106,10 +104,8 @@ def _shortest(value: float, *, single: bool) -> str:
     if not math.isfinite(value):
         return _special(value)
     if single:
-        for digits in range(6, 10):
-            text = f"{value:.{digits}g}"
-            if struct.unpack("<f", struct.pack("<f", float(text)))[0] == value:
-                return text
+        rounded = (float(f"{value:.{digits}g}") for digits in range(1, 10))
+        value = next(number for number in rounded if struct.unpack("<f", struct.pack("<f", number))[0] == value)
     return repr(value).removesuffix(".0")
 
 
@@ -185,9 +181,7 @@ def _person_name(text: str) -> Json:
     name: dict[str, Json] = {}
     for representation, group in zip(("Alphabetic", "Ideographic", "Phonetic"), groups, strict=False):
         components = {
-            part: component
-            for part, component in zip(NAME_COMPONENTS, group.split("^"), strict=False)
-            if component
+            part: component for part, component in zip(NAME_COMPONENTS, group.split("^"), strict=False) if component
         }
         if components:
             name[representation] = dict(components)

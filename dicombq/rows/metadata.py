@@ -31,9 +31,7 @@ class MetadataRecord(Record):
         values["Metadata"] = metadata
         values["StructuredStorageSize"] = len(orjson.dumps(metadata))
         if self.instance.dropped:
-            values["DroppedTags"] = [
-                f"{reference}.{name}".lstrip(".") for name, reference in self.instance.dropped
-            ]
+            values["DroppedTags"] = [f"{reference}.{name}".lstrip(".") for name, reference in self.instance.dropped]
         return Row(values, frozenset(), uids, self.instance.notices)
 
     def place(self, tag: int, vr: str) -> Column | None:

@@ -96,9 +96,7 @@ def _element(head: bytes, at: int, encoding: Encoding) -> tuple[int, int] | None
     return tag, start + length
 
 
-LONG_VRS = frozenset(
-    {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
-)
+LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 """VRs with a length of four bytes (PS3.5 7.1.2)."""
 
 

@@ -257,9 +257,7 @@ class _Value(NamedTuple):
 def _to_row(record: Record, meta: Elements, elements: Elements) -> Row:
     zone = elements.get(_TIMEZONE_OFFSET)
     if isinstance(zone, RawDataElement) and zone.value:
-        record.instance.zone = (
-            utc_offset(zone.value.decode("ascii", "replace").strip(" \0")) or dt.timezone.utc
-        )
+        record.instance.zone = utc_offset(zone.value.decode("ascii", "replace").strip(" \0")) or dt.timezone.utc
     context = _Context()
     _add_elements(record, meta.values(), context)
     _add_elements(record, elements.values(), context)

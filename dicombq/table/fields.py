@@ -55,8 +55,7 @@ class Field:
 def to_bigquery(fields: Iterable[Field]) -> list[dict[str, Any]]:
     """Print fields as BigQuery's ``TableFieldSchema``."""
     return [
-        {"name": f.name, "type": f.type, "mode": f.mode}
-        | ({"fields": to_bigquery(f.fields)} if f.fields else {})
+        {"name": f.name, "type": f.type, "mode": f.mode} | ({"fields": to_bigquery(f.fields)} if f.fields else {})
         for f in fields
     ]
 

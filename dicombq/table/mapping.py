@@ -173,9 +173,7 @@ def _value_field(name: str, entry: dictionary.Entry) -> Field:
     if entry.vr == "PN":
         parts = tuple(Field(part, "STRING") for part in NAME_COMPONENTS)
         groups = ("Alphabetic", "Ideographic", "Phonetic")
-        return Field(
-            name, "RECORD", mode, tuple(Field(group, "RECORD", "NULLABLE", parts) for group in groups)
-        )
+        return Field(name, "RECORD", mode, tuple(Field(group, "RECORD", "NULLABLE", parts) for group in groups))
     return Field(name, _TYPES.get(entry.vr, "STRING"), mode)
 
 

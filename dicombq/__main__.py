@@ -1,0 +1,5 @@
+"""``python -m dicombq``."""
+
+from dicombq.cli.main import run
+
+run()

@@ -1,0 +1,112 @@
+"""``export bq``."""
+
+from __future__ import annotations
+
+import click
+
+from dicombq import config
+from dicombq.cli.groups import Command, Group, common_options, lock_timeout_option
+from dicombq.cli.render import Output
+
+GROUP = Group(
+    "export",
+    {"bq": "dicombq.cli.export:BQ"},
+    help="Export the metadata of the instances in a store.",
+    epilog="Example: dicombq export bq ./scans",
+)
+
+
+@click.command(
+    "bq",
+    cls=Command,
+    short_help="Export DICOM metadata to a table.",
+    epilog="""\b
+Examples:
+  dicombq export bq ./scans
+  dicombq export bq ./scans --bq-table=bq://my-project.my_dataset.scans --overwrite-table
+  dicombq export bq ./scans --bq-table=duckdb://scans.duckdb/dicom.scans --write-disposition=write-append""",
+)
+@click.argument("store", metavar="STORE")
+@click.option(
+    "--bq-table",
+    metavar="URI",
+    help="The table: bq://PROJECT.DATASET.TABLE, or duckdb://FILE.duckdb/DATASET.TABLE. Left out: a table named after "
+    "the store in the embedded warehouse.",
+)
+@click.option("--overwrite-table", is_flag=True, help="Replace an existing table.")
+@click.option(
+    "--write-disposition",
+    type=click.Choice(["write-empty", "write-truncate", "write-append"]),
+    help="What to do with an existing table: fail unless it is empty, replace it, or add to it. Wins over "
+    "--overwrite-table.",
+)
+@click.option(
+    "--schema",
+    type=click.Choice(["flattened", "json"]),
+    default="flattened",
+    show_default=True,
+    help="A column for each element, or one JSON column for all.",
+)
+@click.option("--include-source-store", is_flag=True, help="Add a column with the store's name.")
+@click.option(
+    "--max-element-size",
+    type=click.IntRange(1, 100 << 20),
+    metavar="BYTES",
+    help="Elements of this size or more are left out and named in DroppedTags; default: 1 MiB.",
+)
+@click.option("--dry-run", is_flag=True, help="Check, print what would be done, and stop.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that read headers; default: the cores.")
+@lock_timeout_option
+@common_options
+@click.pass_obj
+def BQ(  # noqa: N802 - a command object
+    output: Output,
+    store: str,
+    bq_table: str | None,
+    overwrite_table: bool,
+    write_disposition: str | None,
+    schema: str,
+    include_source_store: bool,
+    max_element_size: int | None,
+    dry_run: bool,
+    workers: int | None,
+    lock_timeout: float,
+    project: str | None,
+    location: str | None,
+    dataset: str | None,
+) -> int:
+    """Export the metadata of all DICOM instances in STORE, a folder, to a table in BigQuery or DuckDB.
+
+    Every file below the folder is looked at; what is DICOM is known by its content, not by its name.
+    The exit code is 3 where some instances could not be read: see `dicombq operations logs`.
+    """
+    from dicombq import export, names, operations
+    from dicombq.disposition import Disposition
+    from dicombq.engines.local import LocalEngine, usable_cores
+    from dicombq.stores.registry import open_store
+    from dicombq.table.mapping import MAX_ELEMENT_SIZE
+    from dicombq.warehouses.registry import default_table, open_warehouse
+
+    if overwrite_table and write_disposition:
+        output.warning("--overwrite-table is ignored, because --write-disposition is given.")
+    if write_disposition:
+        disposition = Disposition(write_disposition)
+    else:
+        disposition = Disposition.WRITE_TRUNCATE if overwrite_table else Disposition.NONE
+    parent = config.parent(project, location, dataset)
+    table = names.parse_table_uri(bq_table) if bq_table else None
+    source = open_store(store, parent)
+    home = config.home()
+    table = table or default_table(home, source.name)
+    destination = export.BigQueryDestination(table, disposition, schema == "json", include_source_store)
+    request = export.ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE)
+    planned = export.plan(request, open_warehouse(table, lock_timeout))
+    if dry_run:
+        output.resource(planned.to_dict())
+        return 0
+    output.status(f"Request issued for: [{source.name.store}]")
+    running = operations.OperationStore(home).create(parent, str(source.name), str(table))
+    with running, output.waiting(str(running.operation.name)) as progress:
+        export.run(planned, running, LocalEngine(workers or usable_cores()), progress)
+    output.resource({"name": str(source.name)})
+    return output.export_ended(running.operation, table, store)

@@ -1,0 +1,44 @@
+"""The entry point."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from dicombq import __version__
+from dicombq.cli.groups import Group
+from dicombq.cli.render import usage_error
+
+CLI = click.version_option(__version__, prog_name="dicombq", message="%(prog)s %(version)s")(
+    Group(
+        "dicombq",
+        {
+            "dicom-stores": "dicombq.cli.dicom_stores:GROUP",
+            "export": "dicombq.cli.export:GROUP",
+            "operations": "dicombq.cli.operations:GROUP",
+            "query": "dicombq.cli.query:QUERY",
+        },
+        help="Export DICOM metadata, wherever it lies, to a BigQuery table or an embedded DuckDB file.",
+        epilog="Example: dicombq export bq ./scans",
+    )
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line and give its exit code."""
+    os.umask(0o077)  # what is written holds patients' data
+    try:
+        result = CLI.main(arguments, prog_name="dicombq", standalone_mode=False)
+    except click.UsageError as error:
+        usage_error(error)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    return result if isinstance(result, int) else 0
+
+
+def run() -> None:
+    """Run the process's own command line."""
+    sys.exit(main())

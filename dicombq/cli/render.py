@@ -1,0 +1,338 @@
+"""What a user sees; the only place that prints."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import itertools
+import json
+import logging
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from dicombq.errors import DicombqError
+
+if TYPE_CHECKING:
+    from dicombq.operations import Operation
+
+_VALUE = re.compile(r"value\(([^()]+)\)")
+_FORMATS = ("yaml", "json", "csv", "table")
+_TABLE_BLOCK = 1000
+_OPERATION_COLUMNS = {
+    "ID": "id",
+    "LOCATION": "location",
+    "DONE": "done",
+    "STATE": "state",
+    "CREATED": "created",
+    "STORE": "store",
+    "TARGET": "target",
+}
+_LOG_COLUMNS = ("time", "severity", "code", "uri", "tag", "message")
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "none": 100}
+
+
+class Output:
+    """Prints for one command.
+
+    Parameters
+    ----------
+    path
+        The command as it was typed: ``dicombq export bq``.
+    format_
+        ``yaml json csv table value(KEY)``, None for the command's own.
+    """
+
+    def __init__(self, path: str, format_: str | None, *, verbosity: str, log_http: bool) -> None:
+        self._path = path
+        self._format = format_
+        self._level = _LEVELS[verbosity]
+        if log_http:
+            _log_http()
+
+    @classmethod
+    def for_command(cls, ctx: click.Context) -> Output:
+        """Take the flags that every command has from its context."""
+        given = ctx.params
+        output = cls(
+            ctx.command_path, given.pop("format_"), verbosity=given.pop("verbosity"), log_http=given.pop("log_http")
+        )
+        given.pop("quiet")
+        output.check_format(ctx)
+        return output
+
+    def check_format(self, ctx: click.Context) -> None:
+        """Refuse an unknown format before anything is done."""
+        if self._format and self._format not in _FORMATS and not _VALUE.fullmatch(self._format):
+            raise click.UsageError(
+                f"argument --format: Invalid choice: '{self._format}'.\n\nValid choices are [csv, json, table, "
+                "value(KEY), yaml].",
+                ctx,
+            )
+
+    def status(self, text: str) -> None:
+        """Tell people how it goes."""
+        _write(sys.stderr, f"{text}\n")
+
+    def warning(self, text: str) -> None:
+        """Warn, unless ``--verbosity`` says not to."""
+        if self._level <= _LEVELS["warning"]:
+            _write(sys.stderr, f"WARNING: {text}\n")
+
+    def error(self, error: DicombqError) -> int:
+        """Print one line and a hint; give the exit code."""
+        _write(sys.stderr, f"ERROR: ({self._path.replace(' ', '.')}) {error.message}.\n")
+        if error.hint:
+            _write(sys.stderr, f"{error.hint}\n")
+        return error.exit_code
+
+    def resource(self, resource: Mapping[str, Any]) -> None:
+        """Print a resource as YAML, or as asked for."""
+        kind = self._format or "yaml"
+        if kind == "yaml":
+            _write(sys.stdout, _yaml(resource))
+        elif kind == "json":
+            _write(sys.stdout, json.dumps(resource, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        elif match := _VALUE.fullmatch(kind):
+            _write(sys.stdout, _values(resource, match[1]) + "\n")
+        else:
+            flat = dict(_flatten(resource))
+            self._rows(kind, list(flat), iter([tuple(flat.values())]))
+
+    def resources(self, columns: Mapping[str, str], resources: Iterable[Mapping[str, Any]]) -> None:
+        """Print resources as a table, or as asked for.
+
+        Parameters
+        ----------
+        columns
+            Heading to the dotted path of what stands under it, for ``table`` and ``csv``.
+        """
+        kind = self._format or "table"
+        if kind == "json":
+            self._json(resources)
+        elif kind == "yaml":
+            for resource in resources:
+                _write(sys.stdout, "---\n" + _yaml(resource))
+        elif match := _VALUE.fullmatch(kind):
+            for resource in resources:
+                _write(sys.stdout, _values(resource, match[1]) + "\n")
+        else:
+            rows = (tuple(_get(resource, path) for path in columns.values()) for resource in resources)
+            self._rows(kind, list(columns), rows)
+
+    def table(self, columns: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
+        """Print a query's result as a table, or as asked for; JSON as ``bq`` has it."""
+        kind = self._format or "table"
+        if kind in ("json", "yaml") or _VALUE.fullmatch(kind):
+            self.resources({}, (dict(zip(columns, (_plain(value) for value in row), strict=True)) for row in rows))
+        else:
+            self._rows(kind, columns, (tuple(_plain(value) for value in row) for row in rows))
+
+    def operations(self, operations: Iterable[Operation]) -> None:
+        """Print operations as gcloud's list does."""
+        resources = [_with_columns(operation) for operation in operations]
+        if not resources:
+            self.status("Listed 0 items.")
+        if (self._format or "table") in ("table", "csv"):
+            self.resources(_OPERATION_COLUMNS, resources)
+        else:
+            self.resources({}, [resource["api"] for resource in resources])
+
+    def log(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Print an operation's log."""
+        self.resources({name.upper(): name for name in _LOG_COLUMNS}, entries)
+
+    def export_ended(self, operation: Operation, table: object, source: str) -> int:
+        """Tell where the table is and what is missing from it; give the exit code."""
+        counters = operation.counters
+        if not counters.success:
+            self.warning(f"no instance in [{source}] could be exported; the table is empty.")
+        self.status(f"Table: {table} ({counters.success:,} new rows)")
+        if hint := _query_hint(table):
+            self.status(f"Look at it: {hint}")
+        if counters.failure:
+            self.status(f"{counters.failure:,} instances failed; see them: dicombq operations logs {operation.id}")
+            return 3
+        return 0
+
+    @contextmanager
+    def waiting(self, name: str) -> Iterator[Callable[[Operation], None]]:
+        """Show an operation's progress: a live display on a terminal, one line elsewhere."""
+        text = f"Waiting for operation [{name}] to complete..."
+        if not _is_terminal(sys.stderr):
+            _write(sys.stderr, text)
+            try:
+                yield _ignore
+            except BaseException:
+                _write(sys.stderr, "failed.\n")
+                raise
+            _write(sys.stderr, "done.\n")
+            return
+        from dicombq.cli.progress import live_progress
+
+        _write(sys.stderr, f"{text}\n")
+        with live_progress() as show:
+            yield show
+        _write(sys.stderr, "done.\n")
+
+    def _json(self, resources: Iterable[Mapping[str, Any]]) -> None:
+        separator = "[\n"
+        for resource in resources:
+            text = json.dumps(resource, indent=2, ensure_ascii=False)
+            _write(sys.stdout, separator + "  " + text.replace("\n", "\n  "))
+            separator = ",\n"
+        _write(sys.stdout, "[]\n" if separator == "[\n" else "\n]\n")
+
+    def _rows(self, kind: str, columns: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
+        if kind == "csv":
+            writer = csv.writer(_Encodable(sys.stdout), lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows([_cell(value, "") for value in row] for row in rows)
+            return
+        heading = [list(columns)]
+        while block := list(itertools.islice(rows, _TABLE_BLOCK)):
+            _print_aligned(heading + [[_cell(value, "NULL") for value in row] for row in block])
+            heading = []
+        if heading:
+            _print_aligned(heading)
+
+
+def usage_error(error: click.UsageError) -> None:
+    """Print a usage error as gcloud does: what is wrong, the usage, where the help is."""
+    path = error.ctx.command_path if error.ctx else "dicombq"
+    message = error.format_message()
+    if isinstance(error, click.BadParameter) and error.param:
+        name = error.param.opts[0] if error.param.opts[0].startswith("-") else error.param.opts[0].upper()
+        reason = "Must be specified." if isinstance(error, click.MissingParameter) else error.message
+        message = f"argument {name}: {reason}"
+    _write(sys.stderr, f"ERROR: ({path.replace(' ', '.')}) {message}\n")
+    if error.ctx:
+        _write(sys.stderr, error.ctx.get_usage() + "\n")
+    _write(sys.stderr, f"\nFor detailed information on this command and its flags, run:\n  {path} --help\n")
+
+
+def _with_columns(operation: Operation) -> dict[str, Any]:
+    return {
+        "api": operation.to_api(),
+        "id": operation.id,
+        "location": operation.parent.location,
+        "done": operation.state.ended,
+        "state": operation.state.value,
+        "created": operation.create_time,
+        "store": operation.store.rpartition("/")[2],
+        "target": operation.target,
+    }
+
+
+def _query_hint(table: object) -> str:
+    from dicombq.names import DuckdbTable
+
+    if not isinstance(table, DuckdbTable):
+        return ""
+    return f"dicombq query --warehouse=duckdb://{table.file} 'SELECT * FROM {table.dataset}.{table.table} LIMIT 10'"
+
+
+def _ignore(_operation: Operation) -> None:
+    return
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+class _Encodable:
+    """A stream that spells out what its encoding does not have."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        _write(self._stream, text)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def _yaml(resource: Mapping[str, Any]) -> str:
+    import yaml
+
+    text: str = yaml.safe_dump(dict(resource), default_flow_style=False, allow_unicode=True, width=math.inf)
+    return text
+
+
+def _get(resource: Mapping[str, Any], path: str) -> Any:
+    value: Any = resource
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _values(resource: Mapping[str, Any], keys: str) -> str:
+    return "\t".join(_cell(_get(resource, key.strip()), "") for key in keys.split(","))
+
+
+def _flatten(resource: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in resource.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _cell(value: Any, null: str) -> str:
+    if value is None:
+        return null
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    """Write a value as ``bq`` does: INT64 as text, times in UTC."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value).replace("inf", "Infinity").replace("nan", "NaN")
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, dt.datetime):
+        if value.tzinfo is None:
+            return value.isoformat()
+        return value.astimezone(dt.timezone.utc).replace(tzinfo=None).isoformat(" ") + " UTC"
+    return str(value)
+
+
+def _print_aligned(rows: list[list[str]]) -> None:
+    from rich.cells import cell_len
+
+    rows = [[cell.replace("\n", "\\n") for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        _write(sys.stdout, "  ".join(cells).rstrip() + "\n")
+
+
+def _log_http() -> None:
+    logger = logging.getLogger("urllib3.connectionpool")
+    handler = logging.StreamHandler()
+    handler.addFilter(_without_query)
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    """Cut a URL's query off: it may hold the token of an upload."""
+    record.msg = re.sub(r"\?[^\s\"]*", "?...", record.getMessage())
+    record.args = None
+    return True

@@ -1,0 +1,90 @@
+"""Shards on this machine: in this process, or in several."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+from dicombq.engines.base import Outcome, Shard
+from dicombq.errors import Failed
+
+
+def usable_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class LocalEngine:
+    """Processes on this machine.
+
+    Parameters
+    ----------
+    workers
+        How many; 1 runs the shards in this process.
+    """
+
+    workers: int
+
+    def map_shards(
+        self,
+        function: Callable[[Shard], Outcome],
+        shards: Iterable[Shard],
+        on_result: Callable[[Outcome], None],
+    ) -> None:
+        """Call `function` for each shard, with two shards waiting for each worker.
+
+        Raises
+        ------
+        Failed
+            Where a worker was killed.
+        """
+        remaining = iter(shards)
+        first = list(itertools.islice(remaining, 2))
+        if self.workers == 1 or len(first) < 2:
+            for shard in itertools.chain(first, remaining):
+                on_result(function(shard))
+            return
+        self._map_in_processes(function, itertools.chain(first, remaining), on_result)
+
+    def _map_in_processes(
+        self,
+        function: Callable[[Shard], Outcome],
+        shards: Iterable[Shard],
+        on_result: Callable[[Outcome], None],
+    ) -> None:
+        # spawned, not forked: threads of the client libraries do not survive a fork
+        pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
+        pending: set[Future[Outcome]] = set()
+        remaining = iter(shards)
+        try:
+            while True:
+                for shard in itertools.islice(remaining, 2 * self.workers - len(pending)):
+                    pending.add(pool.submit(function, shard))
+                if not pending:
+                    break
+                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    on_result(future.result())
+        except BrokenProcessPool:
+            raise Failed(
+                "a worker process was killed", "The machine may be short of memory: try --workers=1."
+            ) from None
+        except BaseException:
+            for process in list(pool._processes.values()):  # noqa: SLF001 - there is no public way to end them now
+                process.terminate()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, which ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

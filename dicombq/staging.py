@@ -1,0 +1,328 @@
+"""From a listing to files that a warehouse can load: shards, their receipts, duplicates.
+
+Everything is on disk, so that memory does not grow with the number of instances::
+
+    refs.jsonl          what may be an instance, a line each
+    shards/N.ndjson.gz  the rows of shard N
+    shards/N.keys.jsonl which instance each row is
+    receipts/N.json     what became of shard N; written last, so that what it names is there
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from dicombq.files import open_private, write_atomic
+from dicombq.operations import LogEntry
+from dicombq.rows.record import Record
+from dicombq.stores.base import Failure, Found, InstanceRef, Listed, Result, Skipped, Store
+
+SHARD_SIZE = 200
+"""Instances in a shard."""
+
+MAX_ROW_SIZE = 100 << 20
+"""Bytes of a JSON row in a BigQuery load."""
+
+_DEDUPLICATION_MEMORY = "200MB"
+
+
+@dataclass(frozen=True)
+class ShardSpec:
+    """A piece of the listing, and all that a process needs to stage it.
+
+    Parameters
+    ----------
+    offset, count
+        Where in ``refs.jsonl`` it begins, and how many lines it has.
+    folder
+        The operation's.
+    source_store
+        The value of ``SourceDicomStore``, None where it is not asked for.
+    """
+
+    number: int
+    offset: int
+    count: int
+    store: Store
+    folder: Path
+    record_type: type[Record]
+    max_element_size: int
+    source_store: str | None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of a shard.
+
+    Parameters
+    ----------
+    file, keys
+        Names in ``shards/``.
+    column_sets
+        The distinct sets of column paths of its rows; the keys say which row has which.
+    log
+        Its failures, skipped files and notices.
+    """
+
+    shard: int
+    file: str
+    keys: str
+    rows: int = 0
+    failures: int = 0
+    skipped: int = 0
+    notices: int = 0
+    longest_row: int = 0
+    column_sets: list[list[str]] = field(default_factory=list)
+    log: list[LogEntry] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Key:
+    """Which instance a row is.
+
+    Parameters
+    ----------
+    digest
+        Of its UIDs; None without a SOP Instance UID, for then it is nobody's duplicate.
+    columns
+        Index of its set in the receipt's ``column_sets``.
+    """
+
+    shard: int
+    row: int
+    digest: str | None
+    updated: str
+    uri: str
+    columns: int
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A row that gives way to a newer one of the same instance."""
+
+    shard: int
+    row: int
+    uri: str
+    winner: str
+
+
+def list_store(store: Store, folder: Path, on_entry: Callable[[Listed], None]) -> list[tuple[int, int]]:
+    """Write the listing to ``refs.jsonl``; give each shard's offset and count."""
+    shards: list[tuple[int, int]] = []
+    offset, count = 0, 0
+    with open_private(folder / "refs.jsonl") as file:
+        for entry in store.list():
+            on_entry(entry)
+            if not isinstance(entry, InstanceRef):
+                continue
+            if count == SHARD_SIZE:
+                shards.append((offset, count))
+                offset, count = file.tell(), 0
+            file.write(json.dumps(entry.uri).encode() + b"\n")
+            count += 1
+        if count:
+            shards.append((offset, count))
+        file.flush()
+        os.fsync(file.fileno())
+    return shards
+
+
+def stage_shard(spec: ShardSpec) -> Receipt:
+    """Read a shard's instances into a file of rows; a shard may run more than once."""
+    attempt = f"{spec.number:08d}-{os.getpid()}-{os.urandom(4).hex()}"
+    shards = spec.folder / "shards"
+    writer = _ShardWriter(spec, Receipt(spec.number, f"{attempt}.ndjson.gz", f"{attempt}.keys.jsonl"))
+    with (
+        open_private(shards / writer.receipt.file) as raw,
+        gzip.GzipFile("", "wb", 1, raw, mtime=0) as rows,
+        open_private(shards / writer.receipt.keys) as keys,
+    ):
+        for result in spec.store.read(_refs(spec), spec.record_type, spec.max_element_size):
+            writer.take(result, rows, keys)
+        rows.close()
+        _sync(raw, keys)
+    receipt = writer.finished()
+    write_receipt(spec.folder, receipt)
+    return receipt
+
+
+def _refs(spec: ShardSpec) -> Iterator[InstanceRef]:
+    with (spec.folder / "refs.jsonl").open("rb") as file:
+        file.seek(spec.offset)
+        for _ in range(spec.count):
+            yield InstanceRef(json.loads(file.readline()))
+
+
+def _sync(*files: IO[bytes]) -> None:
+    for file in files:
+        file.flush()
+        os.fsync(file.fileno())
+
+
+class _ShardWriter:
+    def __init__(self, spec: ShardSpec, receipt: Receipt) -> None:
+        self.receipt = receipt
+        self._spec = spec
+        self._sets: dict[frozenset[str], int] = {}
+
+    def take(self, result: Result, rows: gzip.GzipFile, keys: IO[bytes]) -> None:
+        if isinstance(result, Found):
+            line = orjson.dumps(_complete(result, self._spec.source_store))
+            if len(line) < MAX_ROW_SIZE:
+                self._add(result, line, rows, keys)
+                return
+            result = Failure(result.uri, "OUT_OF_RANGE", "the row has more than 100 MiB")
+        self.receipt.log.append(log_entry(result))
+        if isinstance(result, Failure):
+            self.receipt = replace(self.receipt, failures=self.receipt.failures + 1)
+        else:
+            self.receipt = replace(self.receipt, skipped=self.receipt.skipped + 1)
+
+    def _add(self, found: Found, line: bytes, rows: gzip.GzipFile, keys: IO[bytes]) -> None:
+        receipt = self.receipt
+        columns = self._sets.setdefault(found.row.columns, len(self._sets))
+        key = Key(receipt.shard, receipt.rows, _digest(found.row.uids), found.updated, found.uri, columns)
+        rows.write(line + b"\n")
+        keys.write(orjson.dumps(key) + b"\n")
+        notices = [LogEntry("NOTICE", "", found.uri, notice.tag, notice.reason) for notice in found.row.notices]
+        receipt.log.extend(notices)
+        self.receipt = replace(
+            receipt,
+            rows=receipt.rows + 1,
+            notices=receipt.notices + len(notices),
+            longest_row=max(receipt.longest_row, len(line) + 1),
+        )
+
+    def finished(self) -> Receipt:
+        return replace(self.receipt, column_sets=[sorted(columns) for columns in self._sets])
+
+
+def log_entry(result: Failure | Skipped) -> LogEntry:
+    """Write what was not exported for the operation's log."""
+    if isinstance(result, Failure):
+        return LogEntry("ERROR", result.code, result.uri, "", result.reason)
+    return LogEntry("INFO", "", result.uri, "", f"skipped: {result.reason}")
+
+
+def _complete(found: Found, source_store: str | None) -> dict[str, Any]:
+    values: dict[str, Any] = found.row.values
+    values["Type"] = "CREATE"
+    values["LastUpdated"] = found.updated
+    values["StorageClass"] = found.storage_class
+    values["BlobStorageSize"] = found.size
+    if source_store is not None:
+        values["SourceDicomStore"] = source_store
+    return values
+
+
+def _digest(uids: tuple[str, ...]) -> str | None:
+    if not uids[-1]:
+        return None
+    return hashlib.blake2b("\\".join(uids).encode(), digest_size=16).hexdigest()
+
+
+def write_receipt(folder: Path, receipt: Receipt) -> None:
+    """Accept a shard: from here on its rows count."""
+    write_atomic(folder / "receipts" / f"{receipt.shard:08d}.json", json.dumps(asdict(receipt)).encode())
+
+
+def read_receipts(folder: Path) -> Iterator[Receipt]:
+    """Stream the receipts in the order of their shards."""
+    for path in sorted((folder / "receipts").iterdir()):
+        if path.suffix == ".json":
+            yield _read_receipt(path)
+
+
+def _read_receipt(path: Path) -> Receipt:
+    state = json.loads(path.read_bytes())
+    return Receipt(**state | {"log": [LogEntry(**entry) for entry in state["log"]]})
+
+
+def read_keys(folder: Path, receipt: Receipt) -> Iterator[Key]:
+    """Stream the keys of a shard's rows."""
+    with (folder / "shards" / receipt.keys).open("rb") as file:
+        for line in file:
+            yield Key(**orjson.loads(line))
+
+
+def find_duplicates(folder: Path) -> Iterator[Duplicate]:
+    """Find the rows that give way: the newest LastUpdated wins, then the greater URI (``schema.md``).
+
+    They come in the order of their shards and rows. DuckDB sorts them on disk.
+    """
+    import duckdb  # noqa: PLC0415 - processes that only read headers do not need it
+
+    files = [str(folder / "shards" / receipt.keys) for receipt in read_receipts(folder) if receipt.rows]
+    if not files:
+        return
+    with duckdb.connect() as connection:
+        connection.execute("SET memory_limit = ?", [_DEDUPLICATION_MEMORY])
+        connection.execute("SET temp_directory = ?", [str(folder / "shards")])
+        connection.execute(
+            """
+            SELECT shard, "row", uri, winner FROM (
+                SELECT *, row_number() OVER newest AS place, first_value(uri) OVER newest AS winner
+                FROM read_json(?, format = 'newline_delimited', columns = {
+                    shard: 'BIGINT', "row": 'BIGINT', digest: 'VARCHAR', updated: 'VARCHAR', uri: 'VARCHAR'})
+                WHERE digest IS NOT NULL
+                WINDOW newest AS (PARTITION BY digest ORDER BY updated DESC, uri DESC, shard DESC, "row" DESC))
+            WHERE place > 1 ORDER BY shard, "row"
+            """,
+            [files],
+        )
+        while rows := connection.fetchmany(1000):
+            for row in rows:
+                yield Duplicate(*row)
+
+
+def without_rows(folder: Path, receipt: Receipt, rows: set[int]) -> Receipt:
+    """Write a shard anew without some of its rows, and its receipt."""
+    attempt = f"{receipt.shard:08d}-{os.getpid()}-{os.urandom(4).hex()}"
+    shards = folder / "shards"
+    kept = replace(receipt, file=f"{attempt}.ndjson.gz", keys=f"{attempt}.keys.jsonl", rows=receipt.rows - len(rows))
+    with (
+        gzip.open(shards / receipt.file) as old,
+        open_private(shards / kept.file) as raw,
+        gzip.GzipFile("", "wb", 1, raw, mtime=0) as new,
+        open_private(shards / kept.keys) as keys,
+    ):
+        for line, key in zip(old, read_keys(folder, receipt), strict=True):
+            if key.row not in rows:
+                new.write(line)
+                keys.write(orjson.dumps(key) + b"\n")
+        new.close()
+        _sync(raw, keys)
+    used = {key.columns for key in read_keys(folder, kept)}
+    sets = [columns if index in used else [] for index, columns in enumerate(receipt.column_sets)]
+    kept = replace(kept, column_sets=sets)
+    write_receipt(folder, kept)
+    for name in (receipt.file, receipt.keys):
+        (shards / name).unlink()
+    return kept
+
+
+def column_paths(receipts: Iterable[Receipt]) -> set[str]:
+    """Unite the column paths of all rows."""
+    return {path for receipt in receipts for columns in receipt.column_sets for path in columns}
+
+
+def instance_with(folder: Path, path: str) -> str:
+    """Find an instance that has a column, for an error to name; empty where only the extra columns have it."""
+    for receipt in read_receipts(folder):
+        having = {
+            index
+            for index, columns in enumerate(receipt.column_sets)
+            if any(column == path or column.startswith(f"{path}.") for column in columns)
+        }
+        if having:
+            return next(key.uri for key in read_keys(folder, receipt) if key.columns in having)
+    return ""

@@ -1,0 +1,164 @@
+"""A folder of files as a store."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from dicombq.dicom.values import timestamp
+from dicombq.errors import NotFound, NotPermitted
+from dicombq.files import printable
+from dicombq.names import Parent, StoreName
+from dicombq.rows.base import NotAnInstance, Unreadable
+from dicombq.rows.record import Record
+from dicombq.rows.reference import read_row
+from dicombq.stores.base import Failure, Found, InstanceRef, Listed, Result, Skipped
+
+_DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+_CHANGED = Failure("", "ABORTED", "the file changed while it was read")
+
+
+@dataclass(frozen=True)
+class FolderStore:
+    """All files below a folder, links followed once.
+
+    Parameters
+    ----------
+    name
+        The store's resource name.
+    root
+        The folder, absolute.
+    """
+
+    name: StoreName
+    root: Path
+
+    @classmethod
+    def open(cls, folder: str, parent: Parent) -> FolderStore:
+        """Use a folder as a store; its ID is its last path component.
+
+        Raises
+        ------
+        NotFound
+            Where there is no such folder.
+        NotPermitted
+            Where it cannot be listed.
+        """
+        root = Path(folder).expanduser().absolute()
+        if not root.exists():
+            raise NotFound(f"there is no folder [{folder}]", "Check the path, or `dicombq export bq --help`.")
+        if not root.is_dir():
+            raise NotFound(f"[{folder}] is not a folder", "Give the folder that holds the file.")
+        if not os.access(root, os.R_OK | os.X_OK):
+            raise NotPermitted(f"the folder [{folder}] cannot be listed", "Run as a user who may read it.")
+        return cls(StoreName(parent, root.resolve().name or "root"), root)
+
+    def list(self) -> Iterator[Listed]:
+        """Stream every regular file; folders that are reached through a link are listed once."""
+        real_root = os.path.realpath(self.root)
+        linked: set[str] = set()
+        folders = [os.fspath(self.root)]
+        while folders:
+            folder = folders.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        yield from _look_at(entry, folders, linked, real_root)
+            except OSError as error:
+                yield Failure(printable(folder), *_reason(error))
+
+    def read(self, refs: Iterable[InstanceRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
+        """Read each file's header; a file that changes meanwhile is read once more, then it is a failure."""
+        for ref in refs:
+            uri = printable(ref.uri)
+            result: Result = _CHANGED
+            for _ in range(2):
+                result = _read(ref.uri, uri, record_type, max_element_size)
+                if result is not _CHANGED:
+                    break
+            yield Failure(uri, _CHANGED.code, _CHANGED.reason) if result is _CHANGED else result
+
+
+def _look_at(entry: os.DirEntry[str], folders: list[str], linked: set[str], real_root: str) -> Iterator[Listed]:
+    if entry.is_symlink():
+        yield from _follow(entry.path, folders, linked, real_root)
+    elif entry.is_dir(follow_symlinks=False):
+        folders.append(entry.path)
+    elif entry.is_file(follow_symlinks=False):
+        yield InstanceRef(entry.path)
+    else:
+        yield Skipped(printable(entry.path), "not a regular file")
+
+
+def _follow(path: str, folders: list[str], linked: set[str], real_root: str) -> Iterator[Listed]:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        yield Failure(printable(path), "NOT_FOUND", f"a link that leads nowhere ({error.strerror})")
+        return
+    if stat.S_ISREG(mode):
+        yield InstanceRef(path)
+    elif not stat.S_ISDIR(mode):
+        yield Skipped(printable(path), "not a regular file")
+    else:
+        target = os.path.realpath(path)
+        if target in linked or os.path.commonpath((target, real_root)) == real_root:
+            yield Skipped(printable(path), "a link to a folder that is listed anyway")
+        else:
+            linked.add(target)
+            folders.append(path)
+
+
+def _read(path: str, uri: str, record_type: type[Record], max_element_size: int) -> Result:
+    claims = path.lower().endswith(_DICOM_SUFFIXES)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode):
+                return Skipped(uri, "not a regular file")
+            result = _read_header(file, uri, before, record_type, max_element_size, claims=claims)
+            after = os.fstat(descriptor)
+    except OSError as error:
+        return Failure(uri, *_reason(error))
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        return _CHANGED
+    return result
+
+
+def _read_header(
+    file: BinaryIO,
+    uri: str,
+    status: os.stat_result,
+    record_type: type[Record],
+    max_element_size: int,
+    *,
+    claims: bool,
+) -> Result:
+    try:
+        row = read_row(file, status.st_size, claims=claims, record_type=record_type, max_element_size=max_element_size)
+    except NotAnInstance as error:
+        return Skipped(uri, error.reason)
+    except Unreadable as error:
+        return Failure(uri, error.code, error.reason)
+    return Found(uri, row, _updated(status), "STANDARD", status.st_size)
+
+
+def _updated(status: os.stat_result) -> str:
+    try:
+        return timestamp(dt.datetime.fromtimestamp(status.st_mtime, dt.timezone.utc))
+    except (OverflowError, ValueError, OSError):  # a time that no calendar has
+        return timestamp(dt.datetime.now(dt.timezone.utc))
+
+
+def _reason(error: OSError) -> tuple[str, str]:
+    if isinstance(error, PermissionError):
+        return "PERMISSION_DENIED", "not permitted to read it"
+    if isinstance(error, FileNotFoundError):
+        return "NOT_FOUND", "gone before it could be read"
+    return "UNAVAILABLE", f"cannot be read ({error.strerror})"

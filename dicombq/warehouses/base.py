@@ -1,0 +1,119 @@
+"""What every warehouse does: tell a table's state, load rows in one piece, make the view, answer queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from dicombq.disposition import Disposition, TableState
+from dicombq.table.fields import Conflict, Field
+
+TableT_contra = TypeVar("TableT_contra", contravariant=True)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is at a destination.
+
+    Parameters
+    ----------
+    fields
+        Empty where there is no table.
+    """
+
+    state: TableState
+    fields: tuple[Field, ...] = ()
+
+
+@dataclass(frozen=True)
+class Load:
+    """Rows to be loaded.
+
+    Parameters
+    ----------
+    files
+        Newline-delimited JSON, one gzip member each; none for a table without rows.
+    fields
+        Of the rows.
+    job_id
+        Names the load: the same one twice loads once.
+    scratch
+        A folder for what the warehouse has to write on the way.
+    longest_row
+        Bytes of the longest row, as JSON.
+    """
+
+    files: Sequence[Path]
+    fields: tuple[Field, ...]
+    disposition: Disposition
+    job_id: str
+    scratch: Path
+    longest_row: int = 0
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What a load did.
+
+    Parameters
+    ----------
+    rows
+        How many it added.
+    fields
+        The table's, after it.
+    """
+
+    rows: int
+    fields: tuple[Field, ...]
+
+
+class FieldConflict(Exception):
+    """Columns of the table have another type or mode than those of the rows."""
+
+    def __init__(self, conflicts: Sequence[Conflict]) -> None:
+        super().__init__(f"{len(conflicts)} conflicts")
+        self.conflicts = conflicts
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """A query's columns and rows, streamed."""
+
+    columns: tuple[str, ...]
+    rows: Iterator[tuple[Any, ...]]
+
+
+class Warehouse(Protocol[TableT_contra]):
+    """A place for tables."""
+
+    def state(self, table: TableT_contra) -> Table:
+        """Tell what is at a destination."""
+        ...
+
+    def load(self, table: TableT_contra, load: Load) -> LoadResult:
+        """Load rows in one piece: readers see the table as it was, or as it is to be.
+
+        Raises
+        ------
+        TableExists, TableNotEmpty
+            As `dicombq.disposition.decide`.
+        FieldConflict
+            Where the table has columns of other types.
+        """
+        ...
+
+    def replace_view(self, table: TableT_contra, fields: Sequence[Field]) -> None:
+        """Make the generated view, or make it anew.
+
+        Raises
+        ------
+        FailedPrecondition
+            Where something that is no view has its name.
+        """
+        ...
+
+    def query(self, sql: str) -> QueryResult:
+        """Answer a query in GoogleSQL."""
+        ...

@@ -1,0 +1,319 @@
+"""BigQuery as a warehouse, through the official client."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import google.auth.exceptions
+import requests.exceptions
+from google.api_core import exceptions as api
+from google.api_core.exceptions import GoogleAPICallError, RetryError
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+from google.cloud.bigquery.retry import DEFAULT_RETRY
+
+from dicombq.disposition import Action, Disposition, TableState, decide
+from dicombq.errors import (
+    Cancelled,
+    DicombqError,
+    Failed,
+    FailedPrecondition,
+    NotAuthenticated,
+    NotAWarehouse,
+    NotFound,
+    NotPermitted,
+    SqlError,
+    TableExists,
+    TableNotEmpty,
+    Temporary,
+)
+from dicombq.files import open_private
+from dicombq.names import BigQueryTable
+from dicombq.table.fields import Field, Merge, from_bigquery, merge, to_bigquery
+from dicombq.table.view import view_name, view_query
+from dicombq.warehouses.base import FieldConflict, Load, LoadResult, QueryResult, Table
+
+PATIENCE = 300.0
+"""Seconds for which temporary failures of one call are retried."""
+
+MAX_GZIP_SIZE = 4_000_000_000
+"""Bytes of a compressed file in a load job; larger loads are sent uncompressed."""
+
+_UPLOAD_RETRIES = 6
+_ROLES = "Grant roles/bigquery.dataEditor on the dataset and roles/bigquery.jobUser on the project."
+_TEMPORARY_REASONS = frozenset(
+    {
+        "backendError",
+        "internalError",
+        "jobBackendError",
+        "jobInternalError",
+        "jobRateLimitExceeded",
+        "quotaExceeded",
+        "rateLimitExceeded",
+        "tableUnavailable",
+        "timeout",
+    }
+)
+_NETWORK = (requests.exceptions.RequestException, ConnectionError, google.auth.exceptions.TransportError)
+_WRITE_DISPOSITIONS = {
+    Action.CREATE: "WRITE_EMPTY",
+    Action.LOAD: "WRITE_EMPTY",
+    Action.REPLACE: "WRITE_TRUNCATE",
+    Action.APPEND: "WRITE_APPEND",
+}
+
+
+class BigQueryWarehouse:
+    """Tables of BigQuery; jobs run in the project that is given.
+
+    Parameters
+    ----------
+    project
+        Pays for the jobs.
+    patience
+        Seconds for which temporary failures of one call are retried.
+    """
+
+    def __init__(self, project: str, patience: float | None = None) -> None:
+        self._project = project
+        self._retry = DEFAULT_RETRY.with_timeout(PATIENCE if patience is None else patience)
+        self._cached: bigquery.Client | None = None
+
+    @property
+    def _client(self) -> bigquery.Client:
+        if self._cached is None:
+            emulated = os.environ.get("BIGQUERY_EMULATOR_HOST")
+            credentials = AnonymousCredentials() if emulated else None  # type: ignore[no-untyped-call]  # google-auth has no types
+            self._cached = bigquery.Client(self._project, credentials=credentials)
+        return self._cached
+
+    def state(self, table: BigQueryTable) -> Table:
+        """Tell what is at a destination.
+
+        Raises
+        ------
+        NotFound
+            Where the dataset does not exist.
+        """
+        with _errors(f"the table [{table}]"):
+            found = self._get_table(table)
+            if found is None:
+                self._location(table)
+                return Table(TableState.MISSING)
+            if found.table_type != "TABLE":
+                raise NotAWarehouse(f"[{table}] is a {found.table_type}", "Name a table in --bq-table.")
+            return Table(_table_state(found), from_bigquery(_schema(found)))
+
+    def load(self, table: BigQueryTable, load: Load) -> LoadResult:
+        """Load rows by one load job; a job of the same ID that exists already is the load."""
+        with _errors(f"the table [{table}]"):
+            location = self._location(table)
+            job = self._find_job(load.job_id, location) or self._start(table, load, location)
+            self._wait(job, table, load.disposition)
+            found = self._get_table(table)
+            fields = from_bigquery(_schema(found)) if found else load.fields
+            return LoadResult(int(job.output_rows or 0), fields)
+
+    def replace_view(self, table: BigQueryTable, fields: Sequence[Field]) -> None:
+        """Make the generated view, or make it anew."""
+        name = BigQueryTable(table.project, table.dataset, view_name(table.table))
+        view = bigquery.Table(_id(name))
+        view.view_query = view_query(f"`{_id(table)}`", fields, lambda column: f"`{column}`")
+        with _errors(f"the view [{name}]"):
+            try:
+                self._client.create_table(view, retry=self._retry)
+            except api.Conflict:
+                existing = self._get_table(name)
+                if existing is not None and existing.table_type != "VIEW":
+                    raise FailedPrecondition(
+                        f"[{name}] is a {existing.table_type}, so that the generated view cannot have its name"
+                    ) from None
+                self._client.update_table(view, ["view_query"], retry=self._retry)
+
+    def query(self, sql: str) -> QueryResult:
+        """Answer a query in GoogleSQL."""
+        from dicombq.warehouses.googlesql import standard_names  # noqa: PLC0415 - exports do not need sqlglot
+
+        with _errors("the query"):
+            try:
+                rows = self._client.query(standard_names(sql), job_retry=None).result(retry=self._retry)
+            except api.BadRequest as error:
+                raise SqlError(_first_reason(error) or "the query is not valid") from None
+            columns = tuple(field.name for field in rows.schema)
+            return QueryResult(columns, (tuple(row.values()) for row in rows))
+
+    def _get_table(self, table: BigQueryTable) -> bigquery.Table | None:
+        try:
+            return self._client.get_table(_id(table), retry=self._retry)
+        except api.NotFound:
+            return None
+
+    def _location(self, table: BigQueryTable) -> str | None:
+        dataset = f"{table.project}.{table.dataset}"
+        try:
+            location: str | None = self._client.get_dataset(dataset, retry=self._retry).location
+        except api.NotFound:
+            raise NotFound(
+                f"there is no BigQuery dataset [{dataset}]",
+                f"Make it: bq mk --dataset {table.project}:{table.dataset}",
+            ) from None
+        return location
+
+    def _find_job(self, job_id: str, location: str | None) -> bigquery.LoadJob | None:
+        try:
+            job = self._client.get_job(job_id, location=location, retry=self._retry)
+        except api.NotFound:
+            return None
+        return job if isinstance(job, bigquery.LoadJob) else None
+
+    def _start(self, table: BigQueryTable, load: Load, location: str | None) -> bigquery.LoadJob:
+        found = self._get_table(table)
+        state = _table_state(found) if found else TableState.MISSING
+        action = decide(str(table), state, load.disposition)
+        schema = to_bigquery(load.fields)
+        config = bigquery.LoadJobConfig(
+            source_format="NEWLINE_DELIMITED_JSON",
+            write_disposition=_WRITE_DISPOSITIONS[action],
+            create_disposition="CREATE_IF_NEEDED",
+        )
+        if found is not None and action in (Action.LOAD, Action.APPEND):
+            result = merge(from_bigquery(_schema(found)), load.fields)
+            if result.conflicts:
+                raise FieldConflict(result.conflicts)
+            schema = _extended(_schema(found), result)
+            if result.added and action is Action.APPEND:
+                config.schema_update_options = ["ALLOW_FIELD_ADDITION"]
+            elif result.added:  # a load job adds columns only when it appends
+                found.schema = [bigquery.SchemaField.from_api_repr(field) for field in schema]
+                self._client.update_table(found, ["schema"], retry=self._retry)
+        config.schema = [bigquery.SchemaField.from_api_repr(field) for field in schema]
+        return self._upload(table, load, config, location)
+
+    def _upload(
+        self, table: BigQueryTable, load: Load, config: bigquery.LoadJobConfig, location: str | None
+    ) -> bigquery.LoadJob:
+        body = load.scratch / "upload"
+        try:
+            size = _join(load.files, body)
+            with body.open("rb") as file:
+                return self._client.load_table_from_file(
+                    file,
+                    _id(table),
+                    size=size,
+                    num_retries=_UPLOAD_RETRIES,
+                    job_id=load.job_id,
+                    location=location,
+                    project=self._project,
+                    job_config=config,
+                )
+        except (GoogleAPICallError, RetryError, *_NETWORK):
+            # the answer may be lost, not the job
+            if job := self._find_job(load.job_id, location):
+                return job
+            raise
+        finally:
+            body.unlink(missing_ok=True)
+
+    def _wait(self, job: bigquery.LoadJob, table: BigQueryTable, disposition: Disposition) -> None:
+        try:
+            job.result(retry=self._retry)
+        except GoogleAPICallError:
+            if job.error_result is None:
+                raise
+            raise _job_error(job.error_result.get("reason", ""), table, disposition) from None
+        except KeyboardInterrupt:
+            self._client.cancel_job(job.job_id, location=job.location, retry=self._retry)
+            raise
+
+
+def _id(table: BigQueryTable) -> str:
+    return f"{table.project}.{table.dataset}.{table.table}"
+
+
+def _schema(table: bigquery.Table) -> list[dict[str, Any]]:
+    return [field.to_api_repr() for field in table.schema]
+
+
+def _table_state(table: bigquery.Table) -> TableState:
+    buffered = table.streaming_buffer.estimated_rows if table.streaming_buffer else 0
+    return TableState.ROWS if table.num_rows or buffered else TableState.EMPTY
+
+
+def _extended(schema: list[dict[str, Any]], result: Merge) -> list[dict[str, Any]]:
+    """Add fields to a table's schema, and leave the rest of it (descriptions, policy tags) as it is."""
+    extended = copy.deepcopy(schema)
+    for above, added in result.added:
+        siblings = extended
+        for record in above:
+            siblings = next(field for field in siblings if field["name"].lower() == record.name.lower())["fields"]
+        siblings.extend(to_bigquery([added]))
+    return extended
+
+
+def _join(files: Sequence[Path], body: Path) -> int:
+    """Join staged files into one: a single gzip member, for BigQuery documents no several."""
+    compress = sum(file.stat().st_size for file in files) < MAX_GZIP_SIZE
+    with open_private(body) as raw:
+        opened: Any = gzip.GzipFile("", "wb", 1, raw) if compress and files else raw
+        with opened as out:
+            for file in files:
+                with gzip.open(file) as staged:
+                    shutil.copyfileobj(staged, out, 1 << 20)
+    return body.stat().st_size
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    """Turn the client's errors into ours; their messages may hold values, so only their kind is told."""
+    try:
+        yield
+    except (google.auth.exceptions.DefaultCredentialsError, google.auth.exceptions.RefreshError, api.Unauthorized):
+        raise NotAuthenticated(
+            "there are no usable Google Cloud credentials",
+            f"Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS. {_ROLES}",
+        ) from None
+    except api.Forbidden as error:
+        if _first_reason(error) in _TEMPORARY_REASONS:
+            raise _temporary(what, "a quota is used up") from None
+        raise NotPermitted(f"BigQuery does not permit to use {what}", _ROLES) from None
+    except RetryError as error:
+        raise _temporary(what, f"still failing after retries ({type(error.cause).__name__})") from None
+    except (api.TooManyRequests, api.ServerError) as error:
+        raise _temporary(what, f"the server answered {error.code}") from None
+    except _NETWORK as error:
+        raise _temporary(what, f"no connection ({type(error).__name__})") from None
+    except api.NotFound:
+        raise NotFound(f"BigQuery does not find {what}") from None
+    except GoogleAPICallError as error:
+        raise Failed(f"BigQuery refuses {what}: {_first_reason(error) or error.code}") from None
+
+
+def _temporary(what: str, why: str) -> Temporary:
+    return Temporary(f"BigQuery could not be used for {what}: {why}", "Nothing was loaded; run the command again.")
+
+
+def _first_reason(error: GoogleAPICallError) -> str:
+    return next((str(detail.get("reason", "")) for detail in error.errors if isinstance(detail, dict)), "")
+
+
+def _job_error(reason: str, table: BigQueryTable, disposition: Disposition) -> DicombqError:
+    errors: dict[str, Callable[[], DicombqError]] = {
+        "duplicate": lambda: (TableExists if disposition is Disposition.NONE else TableNotEmpty)(
+            f"the table [{table}] was made or filled by somebody else meanwhile", "It was not touched."
+        ),
+        "accessDenied": lambda: NotPermitted(f"BigQuery does not permit to load [{table}]", _ROLES),
+        "notFound": lambda: NotFound(f"BigQuery does not find the dataset of [{table}]"),
+        "stopped": lambda: Cancelled(f"the load job for [{table}] was cancelled"),
+    }
+    if reason in errors:
+        return errors[reason]()
+    if reason in _TEMPORARY_REASONS:
+        return _temporary(f"the table [{table}]", reason)
+    return Failed(f"the load job for [{table}] failed: {reason}", "The table is as it was.")

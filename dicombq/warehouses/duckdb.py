@@ -1,0 +1,262 @@
+"""A DuckDB file as a warehouse: embedded, without a server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from dicombq.disposition import Action, TableState, decide
+from dicombq.errors import (
+    DicombqError,
+    Failed,
+    FailedPrecondition,
+    Locked,
+    NotAWarehouse,
+    NotFound,
+    NotPermitted,
+    SqlError,
+    StorageFull,
+)
+from dicombq.names import DuckdbTable
+from dicombq.table.fields import Field, Merge, duckdb_type, merge, quote
+from dicombq.table.view import view_name, view_query
+from dicombq.warehouses.base import FieldConflict, Load, LoadResult, QueryResult, Table
+
+_LOADS = "_dicombq.loads"
+"""The loads that were committed, each with the rows of its transaction."""
+
+_MIN_OBJECT_SIZE = 16 << 20
+_FIELD_TYPES = {
+    "varchar": "STRING",
+    "bigint": "INTEGER",
+    "double": "FLOAT",
+    "timestamp with time zone": "TIMESTAMP",
+    "struct": "RECORD",
+}
+_LOCK_HOLDER = re.compile(r"held in (\S+) \(PID (\d+)\)")
+
+
+class DuckdbWarehouse:
+    """Tables in one DuckDB file, opened late and closed early: an open writer locks everybody else out.
+
+    Parameters
+    ----------
+    file
+        Made where it is missing, with mode 0600.
+    patience
+        Seconds to wait for another process's lock.
+    """
+
+    def __init__(self, file: Path, patience: float = 10.0) -> None:
+        self._file = file
+        self._patience = patience
+
+    def state(self, table: DuckdbTable) -> Table:
+        """Tell what is at a destination; a missing file is a missing table."""
+        if not self._file.exists():
+            if not self._file.absolute().parent.is_dir():
+                raise NotFound(f"there is no folder for the warehouse [{self._file}]", "Make the folder first.")
+            return Table(TableState.MISSING)
+        with self._connect(read_only=True) as connection:
+            return _state(connection, table)
+
+    def load(self, table: DuckdbTable, load: Load) -> LoadResult:
+        """Load rows in one transaction, which also notes the load's ID."""
+        with self._connect() as connection:
+            connection.execute(f"SET temp_directory = {_literal(str(load.scratch))}")
+            connection.execute("SET preserve_insertion_order = false")
+            with _transaction(connection):
+                return _load(connection, table, load)
+
+    def replace_view(self, table: DuckdbTable, fields: Sequence[Field]) -> None:
+        """Make the generated view, or make it anew."""
+        view = DuckdbTable(table.file, table.dataset, view_name(table.table))
+        with self._connect() as connection:
+            if _kind(connection, view) == "BASE TABLE":
+                raise FailedPrecondition(f"[{view}] is a table, so that the generated view cannot have its name")
+            query = view_query(_quoted(table), fields, quote)
+            connection.execute(f"CREATE OR REPLACE VIEW {_quoted(view)} AS {query}")
+
+    def query(self, sql: str) -> QueryResult:
+        """Answer a query in GoogleSQL; the file is opened read-only and nothing outside it can be read."""
+        from dicombq.warehouses.googlesql import to_duckdb  # noqa: PLC0415 - exports do not need sqlglot
+
+        translated = to_duckdb(sql)
+        if not self._file.exists():
+            raise NotFound(f"there is no warehouse [{self._file}] yet", "`dicombq export bq FOLDER` makes it.")
+        with contextlib.ExitStack() as stack:
+            connection = stack.enter_context(self._connect(read_only=True))
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+            try:
+                connection.execute(translated)
+            except duckdb.Error as error:
+                raise _sql_error(error) from None
+            columns = tuple(column[0] for column in connection.description)
+            return QueryResult(columns, _stream(connection, stack.pop_all()))
+
+    @contextlib.contextmanager
+    def _connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        is_new = not self._file.exists()
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                connection = duckdb.connect(str(self._file), read_only=read_only)
+                break
+            except duckdb.Error as error:
+                if "Could not set lock" not in str(error) or time.monotonic() > deadline:
+                    raise self._translate(error) from None
+                time.sleep(0.1)
+        try:
+            if is_new:
+                self._file.chmod(0o600)
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
+        except duckdb.InterruptException:
+            raise KeyboardInterrupt from None
+        except duckdb.Error as error:
+            raise self._translate(error) from None
+        finally:
+            with contextlib.suppress(duckdb.Error):
+                connection.close()
+
+    def _translate(self, error: duckdb.Error) -> DicombqError:
+        """Name what went wrong; DuckDB's own message may hold a value."""
+        text = str(error)
+        if holder := _LOCK_HOLDER.search(text):
+            return Locked(
+                f"the warehouse [{self._file}] is locked by {Path(holder[1]).name} (PID {holder[2]} on this host)",
+                "Close that program, or wait longer with --lock-timeout.",
+            )
+        if "Could not set lock" in text:
+            return Locked(f"the warehouse [{self._file}] is locked by another process")
+        if "not a valid DuckDB" in text or "Is a directory" in text or "database file with version" in text:
+            return NotAWarehouse(
+                f"[{self._file}] is not a DuckDB file that this version reads", "Name another file in --bq-table."
+            )
+        if "No space left" in text or "Disk quota" in text:
+            return StorageFull(f"the disk that holds [{self._file}] is full", "Make room; the table is as it was.")
+        if "Permission denied" in text or "read-only" in text.lower():
+            return NotPermitted(f"the warehouse [{self._file}] cannot be written", "Check the file's permissions.")
+        return Failed(f"the warehouse [{self._file}] failed ({type(error).__name__})", "The table is as it was.")
+
+
+def _literal(text: str) -> str:
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
+
+
+def _quoted(table: DuckdbTable) -> str:
+    return f"{quote(table.dataset)}.{quote(table.table)}"
+
+
+@contextlib.contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    connection.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(duckdb.Error):
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _kind(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> str | None:
+    row = connection.execute(
+        "SELECT table_type FROM information_schema.tables WHERE table_schema = ? AND table_name = ?",
+        [table.dataset, table.table],
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _state(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> Table:
+    kind = _kind(connection, table)
+    if kind is None:
+        return Table(TableState.MISSING)
+    if kind != "BASE TABLE":
+        raise NotAWarehouse(f"[{table}] is a view", "Name a table in --bq-table.")
+    relation = connection.table(_quoted(table))
+    fields = tuple(_field(name, kind) for name, kind in zip(relation.columns, relation.types, strict=True))
+    has_rows = connection.execute(f"SELECT 1 FROM {_quoted(table)} LIMIT 1").fetchone()
+    return Table(TableState.ROWS if has_rows else TableState.EMPTY, fields)
+
+
+def _field(name: str, kind: Any, mode: str = "NULLABLE") -> Field:
+    if kind.id == "list":
+        return _field(name, kind.children[0][1], "REPEATED")
+    children = tuple(_field(child, inner) for child, inner in kind.children) if kind.id == "struct" else ()
+    written = str(kind) if kind.id == "varchar" else kind.id  # JSON is a VARCHAR with a name
+    return Field(name, _FIELD_TYPES.get(written.lower(), written.upper()), mode, children)
+
+
+def _load(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load) -> LoadResult:
+    connection.execute("CREATE SCHEMA IF NOT EXISTS _dicombq")
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {_LOADS} (job_id VARCHAR PRIMARY KEY, target VARCHAR, row_count BIGINT, "
+        "loaded_at TIMESTAMPTZ)"
+    )
+    done = connection.execute(f"SELECT row_count FROM {_LOADS} WHERE job_id = ?", [load.job_id]).fetchone()
+    current = _state(connection, table)
+    if done:
+        return LoadResult(int(done[0]), current.fields)
+    action = decide(str(table), current.state, load.disposition)
+    result = merge(current.fields, load.fields) if action in (Action.LOAD, Action.APPEND) else Merge(load.fields)
+    if result.conflicts:
+        raise FieldConflict(result.conflicts)
+    _prepare(connection, table, action, result)
+    rows = _insert(connection, table, load, result.fields)
+    connection.execute(f"INSERT INTO {_LOADS} VALUES (?, ?, ?, now())", [load.job_id, str(table), rows])
+    return LoadResult(rows, result.fields)
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, action: Action, result: Merge) -> None:
+    if action in (Action.CREATE, Action.REPLACE):
+        columns = ", ".join(f"{quote(f.name)} {duckdb_type(f)}" for f in result.fields)
+        replace = "OR REPLACE " if action is Action.REPLACE else ""
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(table.dataset)}")
+        connection.execute(f"CREATE {replace}TABLE {_quoted(table)} ({columns})")
+        return
+    for above, added in result.added:
+        path = [part for f in above for part in ([quote(f.name), "element"] if f.repeated else [quote(f.name)])]
+        name = ".".join([*path, quote(added.name)])
+        connection.execute(f"ALTER TABLE {_quoted(table)} ADD COLUMN {name} {duckdb_type(added)}")
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load, table_fields: Sequence[Field]
+) -> int:
+    if not load.files:
+        return 0
+    wanted = {f.name.lower() for f in load.fields}
+    columns = ", ".join(
+        f"{_literal(f.name)}: {_literal(duckdb_type(f))}" for f in table_fields if f.name.lower() in wanted
+    )
+    files = ", ".join(_literal(os.fspath(file)) for file in load.files)
+    size = max(_MIN_OBJECT_SIZE, load.longest_row + 1)
+    row = connection.execute(
+        f"INSERT INTO {_quoted(table)} BY NAME SELECT * FROM read_json([{files}], format = 'newline_delimited', "
+        f"compression = 'gzip', maximum_object_size = {size}, columns = {{{columns}}})"
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _stream(connection: duckdb.DuckDBPyConnection, stack: contextlib.ExitStack) -> Iterator[tuple[Any, ...]]:
+    with stack:
+        while rows := connection.fetchmany(1000):
+            yield from rows
+
+
+def _sql_error(error: duckdb.Error) -> SqlError:
+    """Tell why a query failed: DuckDB names tables, columns and types; values only where a conversion fails."""
+    if isinstance(error, (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)):
+        first = str(error).split("\n", 1)[0].removeprefix("Binder Error: ").removeprefix("Catalog Error: ")
+        return SqlError(first.rstrip("!."))
+    return SqlError(f"the query failed ({type(error).__name__})", "A value may not have the type it is cast to.")
