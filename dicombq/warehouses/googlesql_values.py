@@ -1,0 +1,365 @@
+"""What GoogleSQL's functions, operators, casts and subscripts mean, said in DuckDB's words.
+
+A function that is not in ``_FUNCTIONS`` is refused: it was not compared, or it would reach files and settings.
+
+Pages named in comments lie below https://cloud.google.com/bigquery/docs/reference/standard-sql/.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+
+import sqlglot
+from sqlglot import exp
+
+from dicombq.errors import SqlError
+
+ON_BIGQUERY = "run the query on BigQuery itself, with --warehouse=bq://PROJECT"
+"""The advice where DuckDB has no equal."""
+
+# As BigQuery calls them, or sqlglot where it keeps no other name.
+_FUNCTION_NAMES = """
+ABS ACOS AND ANY_VALUE APPROX_COUNT_DISTINCT APPROX_QUANTILES ARG_MAX ARG_MIN ARRAY ARRAY_AGG ARRAY_CONCAT
+ARRAY_CONCAT_AGG ARRAY_LENGTH ARRAY_REVERSE ARRAY_TO_STRING ASCII ASIN ATAN AVG BIT_AND BIT_COUNT BIT_OR
+BIT_XOR BYTE_LENGTH CASE CAST CEIL CEILING CHARACTER_LENGTH CHAR_LENGTH CHR COALESCE CONCAT CONTAINS_SUBSTR
+CORR COS COUNT COUNTIF COVAR_POP COVAR_SAMP CUME_DIST CURRENT_DATE CURRENT_DATETIME CURRENT_TIME
+CURRENT_TIMESTAMP DATE DATETIME DATETIME_ADD DATETIME_DIFF DATETIME_SUB DATETIME_TRUNC DATE_ADD DATE_DIFF
+DATE_FROM_UNIX_DATE DATE_SUB DATE_TRUNC DENSE_RANK DIV EDIT_DISTANCE ENDS_WITH ERROR EXISTS EXP EXTRACT
+FIRST_VALUE FLOOR FORMAT FORMAT_DATE FORMAT_DATETIME FORMAT_TIME FORMAT_TIMESTAMP GENERATE_ARRAY
+GENERATE_DATE_ARRAY GENERATE_UUID GREATEST GROUP_CONCAT IF IFNULL INITCAP INSTR IS_INF IS_NAN JSON_EXTRACT
+JSON_EXTRACT_ARRAY JSON_EXTRACT_SCALAR JSON_EXTRACT_STRING_ARRAY JSON_QUERY JSON_QUERY_ARRAY JSON_VALUE
+JSON_VALUE_ARRAY LAG LAST_DAY LAST_VALUE LEAD LEAST LEFT LENGTH LN LOG LOG10 LOGICAL_AND LOGICAL_OR LOWER
+LPAD LTRIM MAX MD5 MIN MOD NTH_VALUE NTILE NULLIF OCTET_LENGTH OR PARSE_DATE PARSE_DATETIME PARSE_JSON
+PARSE_TIME PARSE_TIMESTAMP PERCENTILE_CONT PERCENTILE_DISC PERCENT_RANK POW POWER RAND RANK REGEXP_CONTAINS
+REGEXP_EXTRACT REGEXP_EXTRACT_ALL REGEXP_INSTR REGEXP_REPLACE REGEXP_SUBSTR REPEAT REPLACE REVERSE RIGHT
+ROUND ROW_NUMBER RPAD RTRIM SAFE_DIVIDE SAFE_FUNC SHA1 SHA256 SIGN SIN SPLIT SQRT STARTS_WITH STDDEV
+STDDEV_POP STDDEV_SAMP STRING_AGG STRPOS STRUCT SUBSTR SUBSTRING SUM TAN TIME TIMESTAMP TIMESTAMP_ADD
+TIMESTAMP_DIFF TIMESTAMP_MICROS TIMESTAMP_MILLIS TIMESTAMP_SECONDS TIMESTAMP_SUB TIMESTAMP_TRUNC TIME_ADD
+TIME_DIFF TIME_SUB TO_BASE64 TO_HEX TO_JSON TO_JSON_STRING TRANSLATE TRIM TRUNC TRY_CAST TS_OR_DS_TO_DATE
+TS_OR_DS_TO_DATETIME TS_OR_DS_TO_TIME TS_OR_DS_TO_TIMESTAMP UNICODE UNIX_DATE UNIX_MICROS UNIX_MILLIS
+UNIX_SECONDS UPPER VARIANCE VAR_POP VAR_SAMP WEEK WEEK_START
+"""
+_FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
+
+# Numbers lose a fraction of zeros; fractions of seconds have 3 or 6 digits (conversion_functions#cast_as_string).
+_TEXT = r"""
+    CASE WHEN TYPEOF(x) = 'DOUBLE' OR STARTS_WITH(TYPEOF(x), 'DECIMAL')
+         THEN REGEXP_REPLACE(CAST(x AS VARCHAR), '\.0*$|(\.\d*[1-9])0+$', '\1')
+         WHEN STARTS_WITH(TYPEOF(x), 'TIME')
+         THEN REGEXP_REPLACE(REGEXP_REPLACE(CAST(x AS VARCHAR), '\.(\d|\d{4})(\+00)?$', '.\100\2'),
+                             '\.(\d\d|\d{5})(\+00)?$', '.\10\2')
+         ELSE CAST(x AS VARCHAR) END"""
+# Halves round away from zero, and text has to be a whole number (conversion_functions#cast_as_integer).
+_INTEGER = r"""
+    CASE WHEN TYPEOF(x) = 'DOUBLE' THEN CAST(ROUND(CAST(x AS DOUBLE)) AS BIGINT)
+         WHEN TYPEOF(x) = 'VARCHAR' AND NOT REGEXP_FULL_MATCH(CAST(x AS VARCHAR), '\s*[+-]?(\d+|0[xX][\da-fA-F]+)\s*')
+         THEN CAST(ERROR('Bad INT64 value') AS BIGINT) ELSE CAST(x AS BIGINT) END"""
+_SAFE_INTEGER = _INTEGER.replace("ERROR('Bad INT64 value')", "NULL").replace(" CAST(", " TRY_CAST(")
+
+# Weeks start on Sunday, and parts of a second leave the seconds out (date_functions and time_functions, EXTRACT).
+_PARTS = {
+    "DATE": "CAST(x AS DATE)",
+    "DATETIME": "CAST(x AS TIMESTAMP)",
+    "TIME": "CAST(CAST(x AS TIMESTAMP) AS TIME)",
+    "WEEK": "CAST(STRFTIME(CAST(x AS DATE), '%U') AS BIGINT)",
+    "MONDAY": "CAST(STRFTIME(CAST(x AS DATE), '%W') AS BIGINT)",
+    "SUNDAY": "CAST(STRFTIME(CAST(x AS DATE), '%U') AS BIGINT)",
+    "ISOWEEK": "DATE_PART('week', x)",
+    "DAYOFWEEK": "(DATE_PART('dayofweek', x) + 1)",
+    "MILLISECOND": "(DATE_PART('millisecond', x) % 1000)",
+    "MICROSECOND": "(DATE_PART('microsecond', x) % 1000000)",
+}
+_SAME_PARTS = frozenset({"YEAR", "ISOYEAR", "QUARTER", "MONTH", "DAY", "DAYOFYEAR", "HOUR", "MINUTE", "SECOND"})
+
+
+def mend(query: exp.Query) -> None:
+    """Correct the expressions of a query in place, where DuckDB would give them another value.
+
+    Parameters
+    ----------
+    query
+        The tree, as sqlglot read it from BigQuery's dialect.
+
+    Raises
+    ------
+    SqlError
+        An expression has no equal in DuckDB.
+    """
+    for node in reversed(list(query.walk())):
+        correct = _MENDS.get(type(node))
+        if correct and (better := correct(node)) is not node:
+            node.replace(better)
+
+
+def check_function(node: exp.Func) -> None:
+    """Refuse a function that is not known to mean the same here.
+
+    Parameters
+    ----------
+    node
+        The call, as sqlglot read it from BigQuery's dialect.
+
+    Raises
+    ------
+    SqlError
+        It is not one of the functions below.
+    """
+    name = node.name if isinstance(node, exp.Anonymous) else node.meta.get("bigquery_name") or node.sql_name()
+    if name.upper() not in _FUNCTIONS:
+        raise SqlError(f"the function {name.upper()} is not understood here", ON_BIGQUERY)
+
+
+@cache
+def _template(sql: str) -> exp.Expr:
+    return sqlglot.parse_one(sql, read="duckdb")
+
+
+def fill(sql: str, **parts: exp.Expr) -> exp.Expr:
+    """Write an expression of DuckDB's.
+
+    Parameters
+    ----------
+    sql
+        The expression, with columns for what is to be put in.
+    **parts
+        What to put in, by the columns' names.
+
+    Returns
+    -------
+    Expr
+        A tree of its own, with copies of the parts.
+    """
+    tree = _template(sql).copy()
+    for column in list(tree.find_all(exp.Column)):
+        if column.name in parts:
+            column.replace(parts[column.name].copy())
+    return tree
+
+
+# --- arrays --------------------------------------------------------------------------------------------------
+
+
+def _array(node: exp.Expr) -> exp.Expr:
+    """BigQuery reads a REPEATED column that was never written as empty, not NULL (data-types#array_nulls)."""
+    return fill("COALESCE(x, [])", x=node) if isinstance(node, (exp.Column, exp.Dot)) else node
+
+
+def _with_array(node: exp.Expr) -> exp.Expr:
+    node.set("this", _array(node.this))
+    return node
+
+
+def _bracket(node: exp.Expr) -> exp.Expr:
+    """Out of range is an error, or NULL with SAFE_ (arrays#accessing_array_elements); DuckDB counts back from 0."""
+    index, *more = node.expressions
+    if index.is_string or more:
+        raise SqlError("a subscript has to be one number", "for JSON write JSON_VALUE(column, '$.\"KEY\"[0]')")
+    first = "i" if node.args.get("offset") == 1 else "((i) + 1)"
+    outside = "NULL" if node.args.get("safe") else "ERROR('Array index is out of bounds')"
+    template = (
+        f"CASE WHEN a IS NULL OR (i) IS NULL THEN NULL WHEN {first} BETWEEN 1 AND ARRAY_LENGTH(a) "
+        f"THEN LIST_EXTRACT(a, {first}) ELSE {outside} END"
+    )
+    return fill(template, a=_array(node.this), i=index)
+
+
+def _array_agg(node: exp.Expr) -> exp.Expr:
+    """Write IGNORE NULLS and LIMIT inside of ARRAY_AGG (aggregate_functions#array_agg)."""
+    aggregate = node if isinstance(node, exp.ArrayAgg) else node.this
+    if not isinstance(aggregate, exp.ArrayAgg) or isinstance(node.parent, (exp.IgnoreNulls, exp.RespectNulls)):
+        return node
+    aggregate = aggregate.copy()
+    limit = aggregate.this if isinstance(aggregate.this, exp.Limit) else None
+    if limit:
+        aggregate.set("this", limit.this)
+    value = aggregate.this
+    while isinstance(value, (exp.Order, exp.Distinct)):
+        value = value.this or value.expressions[0]
+    if isinstance(node, exp.IgnoreNulls):
+        aggregate = exp.Filter(this=aggregate, expression=exp.Where(this=fill("(x) IS NOT NULL", x=value)))
+    return fill("LIST_SLICE(a, 1, n)", a=aggregate, n=limit.expression) if limit else aggregate
+
+
+def _string_agg(node: exp.Expr) -> exp.Expr:
+    if node.find(exp.Limit):
+        raise SqlError("LIMIT inside of STRING_AGG is not understood", "use ARRAY_TO_STRING(ARRAY_AGG(...), ...)")
+    return node
+
+
+# --- values --------------------------------------------------------------------------------------------------
+
+
+def _extract(node: exp.Expr) -> exp.Expr:
+    unit = node.this.this if isinstance(node.this, exp.WeekStart) else node.this
+    part = unit.name.upper()
+    if part not in _PARTS and part not in _SAME_PARTS:
+        raise SqlError(f"EXTRACT({part}) is not understood", ON_BIGQUERY)
+    return fill(_PARTS.get(part, f"DATE_PART('{part}', x)"), x=node.expression)
+
+
+def _literal(node: exp.Expr) -> exp.Expr:
+    """1.5 is a FLOAT64 (lexical#floating_point_literals), not DuckDB's DECIMAL."""
+    exact = not node.is_string and "." in node.name and "e" not in node.name.lower()
+    return exp.Literal.number(f"{node.name}e0") if exact else node
+
+
+def _text(node: exp.Expr) -> exp.Expr:
+    return node if isinstance(node, exp.Literal) and node.is_string else fill(_TEXT, x=node)
+
+
+def _concat(node: exp.Expr) -> exp.Expr:
+    node.set("expressions", [_text(part) for part in node.expressions])
+    return node
+
+
+def _cast(node: exp.Expr) -> exp.Expr:
+    if node.args.get("format"):
+        raise SqlError("CAST with FORMAT is not understood", "use FORMAT_DATE, FORMAT_TIMESTAMP or PARSE_DATE")
+    if node.args["to"].this == exp.DType.TEXT:
+        return _text(node.this)
+    if node.args["to"].this == exp.DType.BIGINT:
+        return fill(_SAFE_INTEGER if isinstance(node, exp.TryCast) else _INTEGER, x=node.this)
+    if node.args["to"].this == exp.DType.BIGDECIMAL:
+        raise SqlError("BIGNUMERIC is not understood", ON_BIGQUERY)
+    if node.args["to"].this == exp.DType.DECIMAL and not node.args["to"].expressions:  # data-types#decimal_types
+        node.set("to", exp.DataType.build("DECIMAL(38, 9)"))
+    return node
+
+
+def _divide(node: exp.Expr) -> exp.Expr:
+    divisor = node.expression
+    if not (isinstance(divisor, exp.Literal) and divisor.is_number and float(divisor.name)):
+        error = "CASE WHEN (x) = 0 THEN ERROR('division by zero') ELSE (x) END"
+        node.set("expression", fill(error, x=divisor))
+    return node
+
+
+def _whole_divide(node: exp.Expr) -> exp.Expr:
+    """DuckDB 1 divides by zero to NULL; SAFE. wants just that, and DuckDB's TRY allows no ERROR in it."""
+    return node if node.find_ancestor(exp.SafeFunc) else _divide(node)
+
+
+def _like(node: exp.Expr) -> exp.Expr:
+    """Tell DuckDB that a backslash escapes in a pattern (operators#like_operator)."""
+    pattern = node.expression
+    plain = isinstance(pattern, exp.Literal) and "\\" not in pattern.name
+    if isinstance(pattern, exp.SubqueryPredicate) and "\\" in pattern.sql():
+        raise SqlError("LIKE ANY with an escaped pattern is not understood", "join several LIKE by OR")
+    if plain or isinstance(pattern, exp.SubqueryPredicate):
+        return node
+    return exp.Escape(this=node.copy(), expression=exp.Literal.string("\\"))
+
+
+def _substring(node: exp.Expr) -> exp.Expr:
+    """Start at 1 where the position is 0 or lies before the text (string_functions#substr)."""
+    start = node.args["start"]
+    if not (isinstance(start, exp.Literal) and start.is_int and int(start.name) > 0):
+        first = "CASE WHEN (i) = 0 OR (i) < -LENGTH(s) THEN 1 ELSE (i) END"
+        node.set("start", fill(first, i=start, s=node.this))
+    return node
+
+
+def _format(node: exp.Expr) -> exp.Expr:
+    pattern = node.this.name if node.this.is_string else "%"
+    if re.sub(r"%(%|[-+0 ]*\d*(\.\d+)?[dsfeExX])", "", pattern).count("%"):
+        raise SqlError("FORMAT understands a literal of %d, %s, %f, %e and %x", "use CONCAT and CAST")
+    return exp.Anonymous(this="PRINTF", expressions=[node.this, *node.expressions])
+
+
+def _time_format(node: exp.Expr) -> exp.Expr:
+    """Only elements that mean the same in both (format-elements#format_elements_date_time)."""
+    pattern, name = node.args["format"], node.meta.get("bigquery_name", "")
+    codes = "%YymdHMSIpbBaAj" + ("" if name.startswith("PARSE") else "UWVGuw")
+    if not pattern.is_string or re.sub(f"%[{codes}]", "", pattern.name).count("%"):
+        raise SqlError(f"{name}: a literal of %F, %T and {' '.join('%' + code for code in codes)} is understood")
+    zone = node.args.get("zone")
+    if isinstance(node, exp.TimeToStr) and (zone or name == "FORMAT_TIME"):
+        time = "TIMEZONE(z, x)" if zone else "DATE '1970-01-01' + CAST(x AS TIME)"
+        return fill(f"STRFTIME({time}, f)", x=node.this.this, f=pattern, z=zone or pattern)
+    if zone:
+        raise SqlError(f"{name} with a time zone is not understood", "use TIMESTAMP(text, zone)")
+    return exp.cast(node.copy(), "TIMESTAMPTZ") if name == "PARSE_TIMESTAMP" else node
+
+
+def _date_trunc(node: exp.Expr) -> exp.Expr:
+    """DATE_TRUNC of a DATE is a DATE (date_functions#date_trunc), of a TIMESTAMP a TIMESTAMP."""
+    if node.this.is_string:
+        node.set("this", exp.cast(node.this.copy(), "DATE"))
+    return fill("CAST_TO_TYPE(t, x)", t=node, x=node.this)
+
+
+def _unzoned(node: exp.Expr) -> exp.Expr:
+    if node.this:
+        name = node.meta.get("bigquery_name")
+        raise SqlError(f"{name} with a time zone is not understood", "use DATETIME(timestamp, zone)")
+    kind = "TIMESTAMP" if isinstance(node, exp.CurrentDatetime) else "TIME"
+    return fill(f"CAST(CAST(CURRENT_TIMESTAMP AS TIMESTAMP) AS {kind})")
+
+
+def _time(node: exp.Expr) -> exp.Expr:
+    """DuckDB casts no TIMESTAMP with a time zone to TIME; within FORMAT_TIME this node has no name."""
+    return fill(_PARTS["TIME"], x=node.this) if node.meta.get("bigquery_name") == "TIME" else node
+
+
+def _json_string(node: exp.Expr) -> exp.Expr:
+    if node.args.get("options"):
+        raise SqlError("TO_JSON_STRING with a second argument is not understood", ON_BIGQUERY)
+    return fill("COALESCE(CAST(TO_JSON(x) AS VARCHAR), 'null')", x=node.this)
+
+
+def _elapsed(node: exp.Expr) -> exp.Expr:
+    """TIMESTAMP_DIFF counts whole units, not borders crossed (timestamp_functions#timestamp_diff)."""
+    unit = node.args["unit"].name.upper()
+    if unit not in ("MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY"):
+        raise SqlError("TIMESTAMP_DIFF understands MICROSECOND to DAY", "use DATE_DIFF(DATE(a), DATE(b), part)")
+    return fill(f"DATESUB('{unit}', b, a)", a=node.this, b=node.expression)
+
+
+def _as(kind: str) -> Callable[[exp.Expr], exp.Expr]:
+    return lambda node: exp.cast(node.copy(), kind)
+
+
+def _rewrite(sql: str) -> Callable[[exp.Expr], exp.Expr]:
+    return lambda node: fill(sql, x=node.this)
+
+
+_MENDS: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
+    exp.ArrayAgg: _array_agg,
+    exp.ArrayReverse: _with_array,
+    exp.ArraySize: _with_array,
+    exp.ArrayToString: _with_array,
+    exp.Bracket: _bracket,
+    exp.ByteLength: _rewrite("STRLEN(x)"),
+    exp.Cast: _cast,
+    exp.Concat: _concat,
+    exp.CurrentDatetime: _unzoned,
+    exp.CurrentTime: _unzoned,
+    exp.DateAdd: _as("DATE"),
+    exp.DateFromUnixDate: _as("DATE"),
+    exp.DateSub: _as("DATE"),
+    exp.DateTrunc: _date_trunc,
+    exp.Div: _divide,
+    exp.Extract: _extract,
+    exp.Format: _format,
+    exp.GroupConcat: _string_agg,
+    exp.IgnoreNulls: _array_agg,
+    exp.IntDiv: _whole_divide,
+    exp.JSONFormat: _json_string,
+    exp.Like: _like,
+    exp.Literal: _literal,
+    exp.Mod: _whole_divide,
+    exp.ParseDatetime: _time_format,
+    exp.ParseTime: _time_format,
+    exp.RespectNulls: _array_agg,
+    exp.SafeFunc: _rewrite("TRY(x)"),
+    exp.StrToDate: _time_format,
+    exp.StrToTime: _time_format,
+    exp.Substring: _substring,
+    exp.TimeToStr: _time_format,
+    exp.TimestampDiff: _elapsed,
+    exp.TryCast: _cast,
+    exp.TsOrDsToTime: _time,
+    exp.UnixToTime: _as("TIMESTAMPTZ"),
+}
