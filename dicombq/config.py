@@ -46,7 +46,13 @@ def home() -> Path:
     import platformdirs  # noqa: PLC0415 - `--help` must not pay for it
 
     folder = Path(os.environ.get("DICOMBQ_HOME") or platformdirs.user_data_path("dicombq", appauthor=False))
-    folder = folder.expanduser().absolute()
+    try:
+        folder = folder.expanduser().absolute()
+    except RuntimeError:  # no HOME, and a user that the system does not know
+        raise HomeUnusable(
+            f"the folder [{folder}] cannot be used: there is no home directory",
+            "Set DICOMBQ_HOME to a folder that you can write to.",
+        ) from None
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -28,6 +28,19 @@ columns, never an element's value: it may be a patient's.
 
 from __future__ import annotations
 
+_STATUS = {
+    1: "CANCELLED",
+    2: "UNKNOWN",
+    3: "INVALID_ARGUMENT",
+    5: "NOT_FOUND",
+    7: "PERMISSION_DENIED",
+    8: "RESOURCE_EXHAUSTED",
+    9: "FAILED_PRECONDITION",
+    10: "ABORTED",
+    14: "UNAVAILABLE",
+    16: "UNAUTHENTICATED",
+}
+
 
 class DicombqError(Exception):
     """An error that a user can act on.
@@ -47,6 +60,11 @@ class DicombqError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    @property
+    def status(self) -> str:
+        """The code by name."""
+        return _STATUS[self.code]
 
 
 class InvalidArgument(DicombqError):

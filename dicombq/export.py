@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -12,7 +10,8 @@ from typing import Any
 
 from dicombq.disposition import Action, Disposition, decide
 from dicombq.engines.base import Engine
-from dicombq.errors import FailedPrecondition, SchemaConflict, StorageFull
+from dicombq.errors import Cancelled, DicombqError, SchemaConflict
+from dicombq.files import printable, storage_errors
 from dicombq.names import TableUri
 from dicombq.operations import LogEntry, Operation, RunningOperation, State
 from dicombq.rows.metadata import MetadataRecord
@@ -25,6 +24,7 @@ from dicombq.staging import (
     instance_with,
     list_store,
     log_entry,
+    read_receipt,
     read_receipts,
     stage_shard,
     without_rows,
@@ -118,7 +118,7 @@ def run(planned: Plan, running: RunningOperation, engine: Engine, progress: Prog
         Which ended the operation; the table is as it was, unless the message says otherwise.
     """
     request, folder = planned.request, running.operation.folder
-    with _disk_full(folder):
+    with storage_errors(folder):
         for name in ("shards", "receipts"):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
         _enter(running, State.LISTING, progress)
@@ -132,18 +132,6 @@ def run(planned: Plan, running: RunningOperation, engine: Engine, progress: Prog
         _replace_view(planned, running, fields)
         running.discard_staged()
         _enter(running, State.DONE, progress)
-
-
-@contextmanager
-def _disk_full(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull(
-                f"the disk that holds [{folder}] is full", "Make room, or set DICOMBQ_HOME to another disk."
-            ) from None
-        raise
 
 
 def _enter(running: RunningOperation, state: State, progress: Progress) -> None:
@@ -192,24 +180,22 @@ def _spec(request: ExportRequest, folder: Path, number: int, offset: int, count:
         folder,
         MetadataRecord if destination.schema_json else Record,
         request.max_element_size,
-        str(request.store.name) if destination.include_source_store else None,
+        printable(str(request.store.name)) if destination.include_source_store else None,
     )
 
 
 def _drop_duplicates(running: RunningOperation) -> None:
     folder, counters = running.operation.folder, running.operation.counters
-    receipts = {}
+    # the query behind the duplicates sorts: it has read all keys when the first one comes
     for shard, duplicates in groupby(find_duplicates(folder), lambda duplicate: duplicate.shard):
-        receipts[shard] = losers = list(duplicates)
+        losers = list(duplicates)
         counters.duplicates += len(losers)
         counters.success -= len(losers)
         running.log(
             LogEntry("INFO", "ALREADY_EXISTS", loser.uri, "", f"duplicate: [{loser.winner}] is the newer copy")
             for loser in losers
         )
-    for receipt in read_receipts(folder):
-        if receipt.shard in receipts:
-            without_rows(folder, receipt, {loser.row for loser in receipts[receipt.shard]})
+        without_rows(folder, read_receipt(folder, shard), {loser.row for loser in losers})
 
 
 def _load(planned: Plan, running: RunningOperation) -> tuple[Field, ...]:
@@ -246,6 +232,8 @@ def _replace_view(planned: Plan, running: RunningOperation, fields: tuple[Field,
     table = planned.request.destination.table
     try:
         planned.warehouse.replace_view(table, fields)
-    except FailedPrecondition as error:
+    except Cancelled:
+        raise
+    except DicombqError as error:  # the rows are loaded: the export did what it was asked for
         running.operation.counters.notices += 1
-        running.log([LogEntry("NOTICE", "FAILED_PRECONDITION", str(table), "", error.message)])
+        running.log([LogEntry("NOTICE", error.status, str(table), "", error.message)])

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
+
+from dicombq.errors import Failed, StorageFull
 
 _PRIVATE = 0o600
 
@@ -38,6 +42,32 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def storage_errors(folder: Path) -> Iterator[None]:
+    """Turn what the system says about files in HOME into an error for a user.
+
+    Raises
+    ------
+    StorageFull
+        Where the disk or the quota is used up.
+    Failed
+        Where a file cannot be read or written for another reason.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # of a terminal or a pipe, not of a file
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(
+                f"the disk that holds [{folder}] is full", "Make room, or set DICOMBQ_HOME to another disk."
+            ) from None
+        raise Failed(
+            f"the folder [{folder}] cannot be used: {error.strerror or type(error).__name__}",
+            "Check its permissions, or set DICOMBQ_HOME to another folder.",
+        ) from None
 
 
 def printable(path: str) -> str:

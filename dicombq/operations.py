@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.errors import Cancelled, DicombqError, Failed, FailedPrecondition, NotFound
-from dicombq.files import open_private, write_atomic
+from dicombq.files import open_private, storage_errors, write_atomic
 from dicombq.names import OperationName, Parent
 
 STATE_VERSION = 1
@@ -151,18 +151,14 @@ class OperationStore:
 
     def create(self, parent: Parent, store: str, target: str) -> RunningOperation:
         """Begin an operation that this process runs."""
-        for folder in (self._operations, self._logs):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        while True:
-            # ordered by time, and unlike any other's: load jobs are named after it
-            identity = f"{time.time_ns() // 1000}{secrets.randbelow(1000):03d}"
+        with storage_errors(self._operations):
+            for folder in (self._operations, self._logs):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            identity = self._new_identity()
             folder = self._operations / identity
-            with contextlib.suppress(FileExistsError):
-                folder.mkdir(mode=0o700)
-                break
-        operation = Operation(identity, parent, store, target, folder, self._log_path(identity).as_uri(), now())
-        operation.process = {"pid": os.getpid(), "host": os.uname().nodename}
-        return RunningOperation(operation, self._log_path(identity))
+            operation = Operation(identity, parent, store, target, folder, self._log_path(identity).as_uri(), now())
+            operation.process = {"pid": os.getpid(), "host": os.uname().nodename}
+            return RunningOperation(operation, self._log_path(identity))
 
     def get(self, identity: str) -> Operation:
         """Read an operation's state.
@@ -176,23 +172,28 @@ class OperationStore:
         FailedPrecondition
             Where a newer dicombq wrote it.
         """
+        operation = self._read(identity)
+        if operation.state.ended or _is_locked(operation.folder):
+            return operation
+        operation = self._read(identity)  # it may have ended just before its lock was looked at
+        if not operation.state.ended:
+            operation.state = State.CRASHED
+            operation.error = {"code": 10, "message": "the process that ran the operation is gone"}
+        return operation
+
+    def _read(self, identity: str) -> Operation:
         path = self._operations / identity / "state.json"
         try:
-            state = json.loads(path.read_bytes())
-            operation = self._parse(state, path.parent)
+            return self._parse(json.loads(path.read_bytes()), path.parent)
         except FileNotFoundError:
             raise NotFound(
                 f"there is no operation [{identity}]", "See `dicombq operations list` for those there are."
             ) from None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise Failed(
                 f"the state of operation [{identity}] cannot be read",
                 f"Its file is [{path}]; the table is not affected.",
             ) from None
-        if not operation.state.ended and not _is_locked(operation.folder):
-            operation.state = State.CRASHED
-            operation.error = {"code": 10, "message": "the process that ran the operation is gone"}
-        return operation
 
     def list(self) -> tuple[list[Operation], list[DicombqError]]:
         """Read all operations, the newest first, and tell of those that cannot be read."""
@@ -200,11 +201,11 @@ class OperationStore:
         damaged: list[DicombqError] = []
         if not self._operations.is_dir():
             return operations, damaged
-        for folder in sorted(self._operations.iterdir(), reverse=True):
-            if not (folder / "state.json").exists():
-                continue
+        with storage_errors(self._operations):
+            identities = sorted(path.parent.name for path in self._operations.glob("*/state.json"))
+        for identity in reversed(identities):
             try:
-                operations.append(self.get(folder.name))
+                operations.append(self.get(identity))
             except DicombqError as error:
                 damaged.append(error)
         return operations, damaged
@@ -215,7 +216,17 @@ class OperationStore:
         with contextlib.suppress(FileNotFoundError), self._log_path(identity).open("rb") as file:
             for line in file:
                 with contextlib.suppress(ValueError):
-                    yield json.loads(line)
+                    entry = json.loads(line)
+                    if isinstance(entry, dict):
+                        yield entry
+
+    def _new_identity(self) -> str:
+        while True:
+            # ordered by time, and unlike any other's: load jobs are named after it
+            identity = f"{time.time_ns() // 1000}{secrets.randbelow(1000):03d}"
+            with contextlib.suppress(FileExistsError):
+                (self._operations / identity).mkdir(mode=0o700)
+                return identity
 
     def _log_path(self, identity: str) -> Path:
         return self._logs / f"{identity}.jsonl"
@@ -247,22 +258,21 @@ class RunningOperation:
 
     def __init__(self, operation: Operation, log_path: Path) -> None:
         self.operation = operation
-        self._lock = open_private(operation.folder / "lock")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        self._log = open_private(log_path, "ab")
         self._written = 0.0
-        self._write()
+        with contextlib.ExitStack() as files:
+            self._lock = files.enter_context(open_private(operation.folder / "lock"))
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._log = files.enter_context(open_private(log_path, "ab"))
+            self._write()
+            self._files = files.pop_all()
 
     def __enter__(self) -> RunningOperation:  # noqa: PYI034 - typing.Self came with 3.11
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        try:
+        with contextlib.suppress(OSError), self._files:  # on a full disk the error itself is what counts
             if error is not None:
                 self._end(error)
-        finally:
-            self._log.close()
-            self._lock.close()
 
     def enter(self, state: State) -> None:
         """Go on to the next state."""

@@ -232,18 +232,23 @@ def _digest(uids: tuple[str, ...]) -> str | None:
 
 def write_receipt(folder: Path, receipt: Receipt) -> None:
     """Accept a shard: from here on its rows count."""
-    write_atomic(folder / "receipts" / f"{receipt.shard:08d}.json", json.dumps(asdict(receipt)).encode())
+    write_atomic(_receipt_path(folder, receipt.shard), json.dumps(asdict(receipt)).encode())
+
+
+def _receipt_path(folder: Path, shard: int) -> Path:
+    return folder / "receipts" / f"{shard:08d}.json"
 
 
 def read_receipts(folder: Path) -> Iterator[Receipt]:
     """Stream the receipts in the order of their shards."""
     for path in sorted((folder / "receipts").iterdir()):
         if path.suffix == ".json":
-            yield _read_receipt(path)
+            yield read_receipt(folder, int(path.stem))
 
 
-def _read_receipt(path: Path) -> Receipt:
-    state = json.loads(path.read_bytes())
+def read_receipt(folder: Path, shard: int) -> Receipt:
+    """Read a shard's receipt."""
+    state = json.loads(_receipt_path(folder, shard).read_bytes())
     return Receipt(**state | {"log": [LogEntry(**entry) for entry in state["log"]]})
 
 

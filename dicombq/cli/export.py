@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from dicombq import config
+from dicombq.cli.choices import Choice
 from dicombq.cli.groups import Command, Group, common_options, lock_timeout_option
 from dicombq.cli.render import Output
 
@@ -36,13 +37,13 @@ Examples:
 @click.option("--overwrite-table", is_flag=True, help="Replace an existing table.")
 @click.option(
     "--write-disposition",
-    type=click.Choice(["write-empty", "write-truncate", "write-append"]),
+    type=Choice(["write-empty", "write-truncate", "write-append"]),
     help="What to do with an existing table: fail unless it is empty, replace it, or add to it. Wins over "
     "--overwrite-table.",
 )
 @click.option(
     "--schema",
-    type=click.Choice(["flattened", "json"]),
+    type=Choice(["flattened", "json"]),
     default="flattened",
     show_default=True,
     help="A column for each element, or one JSON column for all.",

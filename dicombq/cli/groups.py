@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import signal
-import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 
 import click
 
-from dicombq.cli.render import Output
+from dicombq.cli.choices import Choice, check_format
+from dicombq.cli.render import CommandExpected, Output
 from dicombq.errors import Cancelled, DicombqError, Terminated
 
 
@@ -28,7 +28,13 @@ class Group(click.Group):
     """
 
     def __init__(self, name: str, lazy: Mapping[str, str], **attributes: Any) -> None:
-        super().__init__(name, no_args_is_help=False, invoke_without_command=True, **attributes)
+        super().__init__(
+            name,
+            no_args_is_help=False,
+            invoke_without_command=True,
+            subcommand_metavar="COMMAND [ARGS]...",
+            **attributes,
+        )
         self._lazy = lazy
         self.callback = click.pass_context(_expect_command)
 
@@ -47,56 +53,75 @@ class Group(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def summary(self, ctx: click.Context) -> str:
+        """List the commands with what they do."""
+        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        return "\n".join(f"      {name:23} {command.get_short_help_str(60)}" for name, command in commands if command)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or say which one may have been meant."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            meant = difflib.get_close_matches(args[0], self.list_commands(ctx), n=3)
-            advice = [f"  {ctx.command_path} {name}" for name in meant or self.list_commands(ctx)]
-            heading = "Maybe you meant:" if meant else "Valid choices are:"
-            raise click.UsageError("\n".join([f"Invalid choice: '{args[0]}'.", heading, *advice]), ctx)
+            commands = self.list_commands(ctx)
+            meant = difflib.get_close_matches(args[0], commands, n=3) or commands
+            advice = [f"  {ctx.command_path} {name}" for name in meant]
+            raise CommandExpected("\n".join([f"Invalid choice: '{args[0]}'.", "Maybe you meant:", *advice]), ctx)
         return super().resolve_command(ctx, args)
 
 
 def _expect_command(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
-        commands = "\n".join(f"  {name}" for name in ctx.command.list_commands(ctx))  # type: ignore[attr-defined]  # it is a Group
-        raise click.UsageError(f"Command name argument expected.\n\nAvailable commands:\n{commands}", ctx)
+        group: Group = ctx.command  # type: ignore[assignment]  # only groups call this
+        raise CommandExpected(
+            f"Command name argument expected.\n\nAvailable commands for {ctx.command_path}:\n\n{group.summary(ctx)}",
+            ctx,
+        )
 
 
 class Command(click.Command):
     """A command that ends with one line and an exit code, whatever happens."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; an error names the command."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         output = ctx.obj = Output.for_command(ctx)
-        previous = signal.signal(signal.SIGTERM, _terminate)
+        terminated = False
+
+        def terminate(_number: int, _frame: FrameType | None) -> None:
+            nonlocal terminated
+            terminated = True
+            raise KeyboardInterrupt  # SIGTERM takes the path of Ctrl-C
+
+        previous = signal.signal(signal.SIGTERM, terminate)
         try:
             return super().invoke(ctx)
         except DicombqError as error:
             code = output.error(error)
-        except (KeyboardInterrupt, click.Abort) as stop:
-            terminated = isinstance(stop, _TerminationSignal)
+        except (KeyboardInterrupt, click.Abort):
             code = output.error(Terminated("terminated") if terminated else Cancelled("interrupted"))
         except BrokenPipeError:
-            sys.stderr.close()
+            output.give_up_writing()
             code = 1
-        except (click.ClickException, click.exceptions.Exit):
-            raise
         except Exception as error:  # noqa: BLE001 - its message may hold a value
-            code = output.error(_internal(error))
+            code = output.error(_system(error) if isinstance(error, OSError) else _internal(error))
+            output.give_up_writing()
         finally:
             signal.signal(signal.SIGTERM, previous)
         return code
 
 
-class _TerminationSignal(KeyboardInterrupt):
-    """SIGTERM, on the same path as Ctrl-C."""
-
-
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise _TerminationSignal
+def _system(error: OSError) -> DicombqError:
+    if not error.strerror:
+        return _internal(error)
+    return DicombqError(f"{error.strerror}: [{error.filename}]" if error.filename else error.strerror)
 
 
 def _internal(error: Exception) -> DicombqError:
@@ -113,11 +138,17 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--project", metavar="ID", help="Project of the store and the operation."),
         click.option("--location", metavar="ID", help="Location of the store and the operation."),
         click.option("--dataset", metavar="ID", help="Healthcare dataset of the store and the operation."),
-        click.option("--format", "format_", metavar="FORMAT", help="yaml, json, csv, table or value(KEY)."),
+        click.option(
+            "--format",
+            "format_",
+            metavar="FORMAT",
+            callback=check_format,
+            help="yaml, json, csv, table or value(KEY).",
+        ),
         click.option("--quiet", "-q", is_flag=True, help="Answer prompts with their default."),
         click.option(
             "--verbosity",
-            type=click.Choice(["debug", "info", "warning", "error", "none"]),
+            type=Choice(["debug", "info", "warning", "error", "none"]),
             default="warning",
             show_default=True,
             help="What to tell on stderr beside the command's own lines.",

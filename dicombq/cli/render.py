@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime as dt
 import itertools
@@ -10,20 +11,20 @@ import logging
 import math
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from dicombq.cli.choices import VALUE, InvalidChoice
 from dicombq.errors import DicombqError
 
 if TYPE_CHECKING:
     from dicombq.operations import Operation
 
-_VALUE = re.compile(r"value\(([^()]+)\)")
-_FORMATS = ("yaml", "json", "csv", "table")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TABLE_BLOCK = 1000
 _OPERATION_COLUMNS = {
     "ID": "id",
@@ -64,33 +65,32 @@ class Output:
             ctx.command_path, given.pop("format_"), verbosity=given.pop("verbosity"), log_http=given.pop("log_http")
         )
         given.pop("quiet")
-        output.check_format(ctx)
         return output
-
-    def check_format(self, ctx: click.Context) -> None:
-        """Refuse an unknown format before anything is done."""
-        if self._format and self._format not in _FORMATS and not _VALUE.fullmatch(self._format):
-            raise click.UsageError(
-                f"argument --format: Invalid choice: '{self._format}'.\n\nValid choices are [csv, json, table, "
-                "value(KEY), yaml].",
-                ctx,
-            )
 
     def status(self, text: str) -> None:
         """Tell people how it goes."""
-        _write(sys.stderr, f"{text}\n")
+        _write(sys.stderr, f"{_on_one_line(text)}\n")
 
     def warning(self, text: str) -> None:
         """Warn, unless ``--verbosity`` says not to."""
         if self._level <= _LEVELS["warning"]:
-            _write(sys.stderr, f"WARNING: {text}\n")
+            _write(sys.stderr, f"WARNING: {_on_one_line(text)}\n")
 
     def error(self, error: DicombqError) -> int:
         """Print one line and a hint; give the exit code."""
-        _write(sys.stderr, f"ERROR: ({self._path.replace(' ', '.')}) {error.message}.\n")
+        _write(sys.stderr, f"ERROR: ({self._path.replace(' ', '.')}) {_on_one_line(error.message)}.\n")
         if error.hint:
-            _write(sys.stderr, f"{error.hint}\n")
+            _write(sys.stderr, f"{_on_one_line(error.hint)}\n")
         return error.exit_code
+
+    def give_up_writing(self) -> None:
+        """Keep the interpreter from writing what is left to a pipe that nobody reads or a disk that is full."""
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                if stream is not None:
+                    stream.flush()
+            except OSError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
     def resource(self, resource: Mapping[str, Any]) -> None:
         """Print a resource as YAML, or as asked for."""
@@ -99,7 +99,7 @@ class Output:
             _write(sys.stdout, _yaml(resource))
         elif kind == "json":
             _write(sys.stdout, json.dumps(resource, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-        elif match := _VALUE.fullmatch(kind):
+        elif match := VALUE.fullmatch(kind):
             _write(sys.stdout, _values(resource, match[1]) + "\n")
         else:
             flat = dict(_flatten(resource))
@@ -115,11 +115,11 @@ class Output:
         """
         kind = self._format or "table"
         if kind == "json":
-            self._json(resources)
+            self._json(resources, sort_keys=not columns)
         elif kind == "yaml":
             for resource in resources:
                 _write(sys.stdout, "---\n" + _yaml(resource))
-        elif match := _VALUE.fullmatch(kind):
+        elif match := VALUE.fullmatch(kind):
             for resource in resources:
                 _write(sys.stdout, _values(resource, match[1]) + "\n")
         else:
@@ -129,8 +129,9 @@ class Output:
     def table(self, columns: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
         """Print a query's result as a table, or as asked for; JSON as ``bq`` has it."""
         kind = self._format or "table"
-        if kind in ("json", "yaml") or _VALUE.fullmatch(kind):
-            self.resources({}, (dict(zip(columns, (_plain(value) for value in row), strict=True)) for row in rows))
+        if kind in ("json", "yaml") or VALUE.fullmatch(kind):
+            values = (dict(zip(columns, (_plain(value) for value in row), strict=True)) for row in rows)
+            self.resources({name: name for name in columns}, values)
         else:
             self._rows(kind, columns, (tuple(_plain(value) for value in row) for row in rows))
 
@@ -153,38 +154,43 @@ class Output:
         counters = operation.counters
         if not counters.success:
             self.warning(f"no instance in [{source}] could be exported; the table is empty.")
-        self.status(f"Table: {table} ({counters.success:,} new rows)")
+        self.status(f"Table: {table} ({_number(counters.success, 'new row')})")
         if hint := _query_hint(table):
             self.status(f"Look at it: {hint}")
         if counters.failure:
-            self.status(f"{counters.failure:,} instances failed; see them: dicombq operations logs {operation.id}")
+            failed = _number(counters.failure, "instance")
+            self.status(f"{failed} failed; see them: dicombq operations logs {operation.id}")
             return 3
         return 0
 
-    @contextmanager
+    @contextlib.contextmanager
     def waiting(self, name: str) -> Iterator[Callable[[Operation], None]]:
         """Show an operation's progress: a live display on a terminal, one line elsewhere."""
         text = f"Waiting for operation [{name}] to complete..."
-        if not _is_terminal(sys.stderr):
-            _write(sys.stderr, text)
+        with contextlib.ExitStack() as display:
+            if _is_terminal(sys.stderr):
+                from dicombq.cli.progress import live_progress
+
+                _write(sys.stderr, f"{text}\n")
+                show = display.enter_context(live_progress())
+            else:
+                _write(sys.stderr, text)
+                show = _ignore
+            ending = "failed"
             try:
-                yield _ignore
-            except BaseException:
-                _write(sys.stderr, "failed.\n")
+                yield show
+                ending = "done"
+            except KeyboardInterrupt:
+                ending = "cancelled"
                 raise
-            _write(sys.stderr, "done.\n")
-            return
-        from dicombq.cli.progress import live_progress
+            finally:
+                display.close()
+                _write(sys.stderr, f"{ending}.\n")
 
-        _write(sys.stderr, f"{text}\n")
-        with live_progress() as show:
-            yield show
-        _write(sys.stderr, "done.\n")
-
-    def _json(self, resources: Iterable[Mapping[str, Any]]) -> None:
+    def _json(self, resources: Iterable[Mapping[str, Any]], *, sort_keys: bool) -> None:
         separator = "[\n"
         for resource in resources:
-            text = json.dumps(resource, indent=2, ensure_ascii=False)
+            text = json.dumps(resource, indent=2, sort_keys=sort_keys, ensure_ascii=False)
             _write(sys.stdout, separator + "  " + text.replace("\n", "\n  "))
             separator = ",\n"
         _write(sys.stdout, "[]\n" if separator == "[\n" else "\n]\n")
@@ -203,18 +209,33 @@ class Output:
             _print_aligned(heading)
 
 
+class CommandExpected(click.UsageError):
+    """No command, or one that does not exist; the message says which there are."""
+
+
 def usage_error(error: click.UsageError) -> None:
     """Print a usage error as gcloud does: what is wrong, the usage, where the help is."""
     path = error.ctx.command_path if error.ctx else "dicombq"
-    message = error.format_message()
-    if isinstance(error, click.BadParameter) and error.param:
-        name = error.param.opts[0] if error.param.opts[0].startswith("-") else error.param.opts[0].upper()
-        reason = "Must be specified." if isinstance(error, click.MissingParameter) else error.message
-        message = f"argument {name}: {reason}"
-    _write(sys.stderr, f"ERROR: ({path.replace(' ', '.')}) {message}\n")
-    if error.ctx:
+    _write(sys.stderr, f"ERROR: ({path.replace(' ', '.')}) {_usage_message(error)}\n")
+    if isinstance(error, InvalidChoice):
+        return
+    if error.ctx and not isinstance(error, CommandExpected):
         _write(sys.stderr, error.ctx.get_usage() + "\n")
     _write(sys.stderr, f"\nFor detailed information on this command and its flags, run:\n  {path} --help\n")
+
+
+def _usage_message(error: click.UsageError) -> str:
+    if isinstance(error, click.NoSuchOption):
+        meant = f" (did you mean '{error.possibilities[0]}'?)" if error.possibilities else ""
+        return f"unrecognized arguments: {error.option_name}{meant}"
+    if isinstance(error, click.BadOptionUsage):
+        return f"argument {error.option_name}: expected one argument"
+    if isinstance(error, click.BadParameter) and error.param:
+        name = error.param.opts[0] if error.param.opts[0].startswith("-") else error.param.opts[0].upper()
+        return (
+            f"argument {name}: {'Must be specified.' if isinstance(error, click.MissingParameter) else error.message}"
+        )
+    return error.format_message()
 
 
 def _with_columns(operation: Operation) -> dict[str, Any]:
@@ -230,20 +251,27 @@ def _with_columns(operation: Operation) -> dict[str, Any]:
     }
 
 
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _query_hint(table: object) -> str:
     from dicombq.names import DuckdbTable
 
     if not isinstance(table, DuckdbTable):
         return ""
-    return f"dicombq query --warehouse=duckdb://{table.file} 'SELECT * FROM {table.dataset}.{table.table} LIMIT 10'"
+    parts = (part if part.isidentifier() else f"`{part}`" for part in (table.dataset, table.table))
+    sql = f"SELECT * FROM {'.'.join(parts)} LIMIT 10"
+    return f"dicombq query --warehouse={shlex.quote(f'duckdb://{table.file}')} {shlex.quote(sql)}"
 
 
 def _ignore(_operation: Operation) -> None:
     return
 
 
-def _is_terminal(stream: TextIO) -> bool:
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
+def _is_terminal(stream: TextIO | None) -> bool:
+    plain = os.environ.get("TERM") == "dumb" or os.environ.get("NO_COLOR")
+    return stream is not None and stream.isatty() and not plain
 
 
 class _Encodable:
@@ -256,7 +284,9 @@ class _Encodable:
         _write(self._stream, text)
 
 
-def _write(stream: TextIO, text: str) -> None:
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None:  # closed by whoever started the program
+        return
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
@@ -313,10 +343,15 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+def _on_one_line(text: str) -> str:
+    """Spell out control characters: a file name or a value must not steer the terminal."""
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
+
+
 def _print_aligned(rows: list[list[str]]) -> None:
     from rich.cells import cell_len
 
-    rows = [[cell.replace("\n", "\\n") for cell in row] for row in rows]
+    rows = [[_on_one_line(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))

@@ -6,10 +6,13 @@ import itertools
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 
 from dicombq.engines.base import Outcome, Shard
 from dicombq.errors import Failed
@@ -65,8 +68,9 @@ class LocalEngine:
         remaining = iter(shards)
         try:
             while True:
-                for shard in itertools.islice(remaining, 2 * self.workers - len(pending)):
-                    pending.add(pool.submit(function, shard))
+                with _interrupts_held_back():
+                    for shard in itertools.islice(remaining, 2 * self.workers - len(pending)):
+                        pending.add(pool.submit(function, shard))
                 if not pending:
                     break
                 finished, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -84,7 +88,25 @@ class LocalEngine:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach, not while they import either: they inherit the mask."""
+    resource_tracker.ensure_running()  # it would lift the mask when it is started inside
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, which ends its workers."""
+    """Leave Ctrl-C to the parent, which ends its workers; without a parent there is nothing to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)

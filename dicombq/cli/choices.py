@@ -1,0 +1,40 @@
+"""Options that refuse a value in gcloud's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+FORMATS = ("csv", "json", "table", "yaml")
+VALUE = re.compile(r"value\(([^()]+)\)")
+"""``value(KEY)``, and ``value(KEY,KEY)``."""
+
+
+class InvalidChoice(click.BadParameter):
+    """A value that an option does not have."""
+
+    def __init__(
+        self, value: object, valid: Iterable[str], ctx: click.Context | None, param: click.Parameter | None
+    ) -> None:
+        message = f"Invalid choice: '{value}'.\n\nValid choices are [{', '.join(sorted(valid))}]."
+        super().__init__(message, ctx, param)
+
+
+class Choice(click.Choice[str]):
+    """One of some words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take a word, or refuse it."""
+        if value not in self.choices:
+            raise InvalidChoice(value, self.choices, ctx, param)
+        return str(value)
+
+
+def check_format(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Take a format, or refuse it before anything is done."""
+    if value is not None and value not in FORMATS and not VALUE.fullmatch(value):
+        raise InvalidChoice(value, (*FORMATS, "value(KEY)"), ctx, param)
+    return value

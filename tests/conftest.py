@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import local_bigquery as local
+from tests.fakes.bigquery import BigQueryFake
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A HOME of the test's own, and an environment that says nothing else."""
+    for name in list(os.environ):
+        if name.startswith(("DICOMBQ_", "GOOGLE_CLOUD_", "BIGQUERY_")):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "home"
+    monkeypatch.setenv("DICOMBQ_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def bigquery(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryFake]:
+    """A fake of BigQuery with the dataset p.d, in place of the real one."""
+    with BigQueryFake() as fake:
+        fake.create_dataset("p.d")
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", fake.url)
+        yield fake
+
+
+@pytest.fixture(scope="session")
+def local_bigquery_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if not local.EXECUTABLE:
+        pytest.skip(local.MISSING)
+    with local.serve(local.EXECUTABLE, tmp_path_factory.mktemp("local-bigquery")) as url:
+        yield url
+
+
+@pytest.fixture
+def local_bigquery(home: Path, local_bigquery_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An independent server in place of BigQuery."""
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", local_bigquery_url)
+    monkeypatch.setattr("dicombq.warehouses.bigquery.MAX_GZIP_SIZE", 0)  # it reads no gzip

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from dicombq.engines.local import LocalEngine, usable_cores
+from dicombq.errors import Failed
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def own_process(_shard: int) -> int:
+    return os.getpid()
+
+
+def kill_own_process(shard: int) -> int:
+    if shard == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return shard
+
+
+def refuse(shard: int) -> int:
+    raise ValueError(shard)
+
+
+def signals_left_to_the_parent(_shard: int) -> bool:
+    return signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def is_gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_shard_is_done_once_with_one_worker_or_two(workers: int) -> None:
+    outcomes: list[int] = []
+    LocalEngine(workers).map_shards(square, iter(range(20)), outcomes.append)
+    assert sorted(outcomes) == [number * number for number in range(20)]
+
+
+def test_without_shards_nothing_happens() -> None:
+    shards: list[int] = []
+    LocalEngine(2).map_shards(square, shards, lambda outcome: pytest.fail(str(outcome)))
+
+
+def test_a_single_shard_is_done_in_this_process() -> None:
+    outcomes: list[int] = []
+    LocalEngine(2).map_shards(own_process, [1], outcomes.append)
+    assert outcomes == [os.getpid()]
+
+
+def test_several_shards_are_done_in_other_processes() -> None:
+    outcomes: list[int] = []
+    LocalEngine(2).map_shards(own_process, [1, 2], outcomes.append)
+    assert os.getpid() not in outcomes
+
+
+def test_workers_leave_ctrl_c_to_the_parent() -> None:
+    outcomes: list[bool] = []
+    LocalEngine(2).map_shards(signals_left_to_the_parent, [1, 2], outcomes.append)
+    assert outcomes == [True, True]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_a_killed_worker_is_an_error_with_advice() -> None:
+    with pytest.raises(Failed, match="a worker process was killed") as error:
+        LocalEngine(2).map_shards(kill_own_process, range(4), lambda _outcome: None)
+    assert "--workers=1" in error.value.hint
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_a_shard_comes_through(workers: int) -> None:
+    with pytest.raises(ValueError, match="7"):
+        LocalEngine(workers).map_shards(refuse, [7, 7], lambda _outcome: None)
+
+
+def test_ctrl_c_ends_the_workers() -> None:
+    processes: set[int] = set()
+
+    def interrupt(process: int) -> None:
+        processes.add(process)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        LocalEngine(2).map_shards(own_process, range(100), interrupt)
+    assert processes
+    assert all(is_gone(process) for process in processes)
+
+
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    script = tmp_path / "orphans.py"
+    script.write_text(
+        dedent(
+            """
+            import os, signal, sys, time
+            from dicombq.engines.local import LocalEngine
+
+            def hold(shard):
+                print(os.getpid(), flush=True)
+                time.sleep(600)
+
+            if __name__ == "__main__":
+                LocalEngine(2).map_shards(hold, range(2), print)
+            """
+        )
+    )
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline()
+        parent.kill()
+        # the pipe ends when the last process that holds it has ended
+        parent.stdout.read()
+    assert parent.returncode == -signal.SIGKILL
+
+
+def test_cores_are_counted_where_the_system_does_not_tell_which_are_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert usable_cores() >= 1
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert usable_cores() == os.cpu_count()

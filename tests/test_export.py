@@ -1,0 +1,398 @@
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from dicombq import export, staging
+from dicombq.disposition import Disposition
+from dicombq.engines.local import LocalEngine
+from dicombq.errors import (
+    Cancelled,
+    Locked,
+    SchemaConflict,
+    StorageFull,
+    TableExists,
+    TableNotEmpty,
+    Temporary,
+    TooManyColumns,
+)
+from dicombq.export import BigQueryDestination, ExportRequest
+from dicombq.names import DuckdbTable, Parent
+from dicombq.operations import Operation, OperationStore, State
+from dicombq.stores.folder import FolderStore
+from dicombq.table import fields
+from dicombq.table.fields import Field
+from dicombq.warehouses.base import LoadResult
+from dicombq.warehouses.duckdb import DuckdbWarehouse
+from tests.instances import write_instance, write_truncated
+
+
+@dataclass
+class Lab:
+    """A folder, a HOME and a DuckDB file."""
+
+    path: Path
+    workers: int = 1
+
+    @property
+    def scans(self) -> Path:
+        return self.path / "scans"
+
+    @property
+    def table(self) -> DuckdbTable:
+        return DuckdbTable(self.path / "x.duckdb", "d", "t")
+
+    def request(self, disposition: Disposition = Disposition.NONE, **destination: Any) -> ExportRequest:
+        store = FolderStore.open(str(self.scans), Parent())
+        return ExportRequest(store, BigQueryDestination(self.table, disposition, **destination))
+
+    def export(
+        self,
+        disposition: Disposition = Disposition.NONE,
+        *,
+        warehouse: DuckdbWarehouse | None = None,
+        progress: Callable[[Operation], None] = lambda operation: None,
+        **destination: Any,
+    ) -> Operation:
+        request = self.request(disposition, **destination)
+        planned = export.plan(request, warehouse or DuckdbWarehouse(self.table.file, 0))
+        running = self.operations.create(Parent(), str(request.store.name), str(self.table))
+        with running:
+            export.run(planned, running, LocalEngine(self.workers), progress)
+        return running.operation
+
+    @property
+    def operations(self) -> OperationStore:
+        return OperationStore(self.path)
+
+    def last(self) -> Operation:
+        return self.operations.list()[0][0]
+
+    def log(self, operation: Operation) -> list[tuple[str, str, str, str]]:
+        return [
+            (entry["severity"], entry["code"], Path(entry["uri"]).name, entry["message"])
+            for entry in self.operations.logs(operation.id)
+        ]
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.table.file), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def columns(self) -> list[str]:
+        return [row[0] for row in self.query("DESCRIBE d.t")]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    (tmp_path / "scans").mkdir()
+    return Lab(tmp_path)
+
+
+def fill(lab: Lab) -> None:
+    """Three instances, one of them twice, a broken one, and two files of other kinds."""
+    for number in (1, 2, 3):
+        write_instance(lab.scans / f"{number}.dcm", number)
+    copy = write_instance(lab.scans / "copy" / "1.dcm", 1, PatientID="new")
+    os.utime(copy, (4_000_000_000, 4_000_000_000))
+    write_truncated(lab.scans / "broken.dcm")
+    (lab.scans / "empty.dcm").write_bytes(b"")
+    (lab.scans / "notes.txt").write_text("notes")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_found_succeeds_fails_or_is_a_duplicate(
+    lab: Lab, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(lab)
+    lab.workers = workers
+    monkeypatch.setattr(staging, "SHARD_SIZE", 2)
+    counters = lab.export().counters
+    assert (counters.found, counters.success, counters.failure, counters.duplicates) == (6, 3, 2, 1)
+    assert (counters.skipped, counters.pending) == (1, 0)
+    assert lab.query("SELECT SOPInstanceUID[-1:], PatientID FROM d.t ORDER BY 1") == [
+        ("1", "new"),
+        ("2", None),
+        ("3", None),
+    ]
+
+
+def test_every_copy_but_the_newest_gives_way(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "SHARD_SIZE", 3)
+    for copy in range(10):
+        for number in range(3):
+            path = write_instance(lab.scans / f"{copy}-{number}.dcm", number, PatientID=str(copy))
+            os.utime(path, (1_000_000_000 + copy, 1_000_000_000 + copy))
+    counters = lab.export().counters
+    assert (counters.found, counters.success, counters.duplicates) == (30, 3, 27)
+    assert lab.query("SELECT PatientID, COUNT(*) FROM d.t GROUP BY 1") == [("9", 3)]
+
+
+def test_counters_are_true_at_every_moment(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(lab)
+    monkeypatch.setattr(staging, "SHARD_SIZE", 1)
+    seen: list[tuple[State, int, int]] = []
+
+    def watch(operation: Operation) -> None:
+        counters = operation.counters
+        assert counters.found == counters.success + counters.failure + counters.duplicates
+        seen.append((operation.state, counters.pending, counters.found))
+
+    lab.export(progress=watch)
+    states = list(dict.fromkeys(state for state, _, _ in seen))
+    assert states == [State.LISTING, State.STAGING, State.LOADING, State.DONE]
+    assert next(entry for entry in seen if entry[0] is State.STAGING) == (State.STAGING, 7, 0)
+
+
+def test_failures_are_logged_with_uri_code_and_reason(lab: Lab) -> None:
+    fill(lab)
+    (lab.scans / "gone.dcm").symlink_to("nowhere")
+    os.mkfifo(lab.scans / "pipe")
+    log = lab.log(lab.export())
+    failures = [entry for entry in log if entry[0] == "ERROR"]
+    assert sorted(failures, key=lambda entry: entry[2]) == [
+        ("ERROR", "DATA_LOSS", "broken.dcm", "the file ends within element 0020000E"),
+        ("ERROR", "INVALID_ARGUMENT", "empty.dcm", "no data elements found"),
+        ("ERROR", "NOT_FOUND", "gone.dcm", "a link that leads nowhere (No such file or directory)"),
+    ]
+    others = {entry for entry in log if entry[0] == "INFO"}
+    assert others == {
+        ("INFO", "", "notes.txt", "skipped: not DICOM"),
+        ("INFO", "", "pipe", "skipped: not a regular file"),
+        ("INFO", "ALREADY_EXISTS", "1.dcm", f"duplicate: [{lab.scans / 'copy' / '1.dcm'}] is the newer copy"),
+    }
+
+
+def test_an_empty_folder_makes_an_empty_table(lab: Lab) -> None:
+    operation = lab.export()
+    assert operation.counters.found == 0
+    assert lab.query("SELECT COUNT(*) FROM d.t") == [(0,)]
+    assert lab.columns() == ["DroppedTags", "Type", "LastUpdated", "StorageClass", "BlobStorageSize"]
+
+
+def test_an_existing_table_is_refused_before_a_file_is_read(lab: Lab) -> None:
+    write_instance(lab.scans / "1.dcm", 1)
+    lab.export()
+    warehouse = DuckdbWarehouse(lab.table.file)
+    with pytest.raises(TableExists, match="exists already"):
+        export.plan(lab.request(), warehouse)
+    with pytest.raises(TableNotEmpty, match="is not empty"):
+        export.plan(lab.request(Disposition.WRITE_EMPTY), warehouse)
+    assert len(lab.operations.list()[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("disposition", "numbers"),
+    [(Disposition.WRITE_TRUNCATE, ["2"]), (Disposition.WRITE_APPEND, ["1", "2"])],
+)
+def test_a_table_is_replaced_or_added_to(lab: Lab, disposition: Disposition, numbers: list[str]) -> None:
+    write_instance(lab.scans / "1.dcm", 1, PatientID="A")
+    lab.export()
+    (lab.scans / "1.dcm").unlink()
+    write_instance(lab.scans / "2.dcm", 2, AccessionNumber="B")
+    lab.export(disposition)
+    assert [row[0] for row in lab.query("SELECT SOPInstanceUID[-1:] FROM d.t ORDER BY 1")] == numbers
+    assert ("PatientID" in lab.columns()) == (disposition is Disposition.WRITE_APPEND)
+    assert "AccessionNumber" in lab.columns()
+
+
+def test_an_existing_empty_table_is_loaded_and_keeps_its_columns(lab: Lab) -> None:
+    with duckdb.connect(str(lab.table.file)) as connection:
+        connection.execute("CREATE SCHEMA d; CREATE TABLE d.t (Mine VARCHAR)")
+    write_instance(lab.scans / "1.dcm", 1)
+    lab.export(Disposition.WRITE_EMPTY)
+    assert lab.query("SELECT Mine, Modality FROM d.t") == [(None, "CT")]
+
+
+def test_a_conflict_names_the_column_both_types_and_a_file(lab: Lab) -> None:
+    with duckdb.connect(str(lab.table.file)) as connection:
+        connection.execute("CREATE SCHEMA d; CREATE TABLE d.t (PatientID BIGINT)")
+        connection.execute("INSERT INTO d.t VALUES (5)")
+    write_instance(lab.scans / "1.dcm", 1)
+    write_instance(lab.scans / "2.dcm", 2, PatientID="Canary")
+    with pytest.raises(SchemaConflict) as error:
+        lab.export(Disposition.WRITE_APPEND)
+    assert error.value.message == (
+        f"the column [PatientID] is INTEGER in the table [{lab.table}], but STRING in what is exported "
+        f"([{lab.scans / '2.dcm'}] has it)"
+    )
+    assert lab.query("SELECT * FROM d.t") == [(5,)]
+    assert (lab.last().state, lab.last().error) == (State.FAILED, {"code": 9, "message": error.value.message})
+
+
+def test_the_other_schema_is_refused_before_a_file_is_read(lab: Lab) -> None:
+    write_instance(lab.scans / "1.dcm", 1)
+    lab.export(schema_json=True)
+    with pytest.raises(SchemaConflict, match="DroppedTags"):
+        export.plan(lab.request(Disposition.WRITE_APPEND), DuckdbWarehouse(lab.table.file))
+    again = lab.export(Disposition.WRITE_APPEND, schema_json=True)
+    assert again.counters.success == 1
+
+
+def test_the_json_schema_has_one_column_for_all_elements(lab: Lab) -> None:
+    write_instance(lab.scans / "1.dcm", 1, PatientID="A")
+    lab.export(schema_json=True)
+    assert lab.query("""SELECT Metadata->>'$."00100020".Value[0]', StructuredStorageSize > 0 FROM d.t""") == [
+        ("A", True)
+    ]
+
+
+@pytest.mark.parametrize("schema_json", [False, True])
+def test_the_store_is_a_column_where_it_is_asked_for(lab: Lab, schema_json: bool) -> None:
+    write_instance(lab.scans / "1.dcm", 1)
+    lab.export(schema_json=schema_json, include_source_store=True)
+    assert lab.query("SELECT SourceDicomStore FROM d.t") == [
+        ("projects/local/locations/local/datasets/dicom/dicomStores/scans",)
+    ]
+
+
+def test_a_store_whose_name_is_no_text_is_a_column_all_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"sc\xff")
+    write_instance(folder / "1.dcm", 1)
+    lab = Lab(tmp_path)
+    store = FolderStore.open(str(folder), Parent())
+    request = ExportRequest(store, BigQueryDestination(lab.table, include_source_store=True))
+    planned = export.plan(request, DuckdbWarehouse(lab.table.file))
+    with lab.operations.create(Parent(), str(store.name), str(lab.table)) as running:
+        export.run(planned, running, LocalEngine(1), lambda operation: None)
+    assert lab.query("SELECT SourceDicomStore LIKE '%/sc\\xff' FROM d.t") == [(True,)]
+
+
+def test_too_many_columns_name_the_json_schema(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fields, "MAX_COLUMNS", 10)
+    write_instance(lab.scans / "1.dcm", 1)
+    with pytest.raises(TooManyColumns, match="BigQuery allows 10") as error:
+        lab.export()
+    assert "--schema=json" in error.value.hint
+    assert not lab.table.file.exists()
+
+
+def test_columns_of_the_table_count_when_it_is_added_to(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_instance(lab.scans / "1.dcm", 1, PatientID="A", AccessionNumber="B")
+    lab.export()
+    write_instance(lab.scans / "1.dcm", 1)
+    number = len(lab.columns()) + 2  # the fields of DroppedTags count
+    monkeypatch.setattr(fields, "MAX_COLUMNS", number)
+    lab.export(Disposition.WRITE_APPEND)
+    monkeypatch.setattr(fields, "MAX_COLUMNS", number - 1)
+    with pytest.raises(TooManyColumns):
+        lab.export(Disposition.WRITE_APPEND)
+    lab.export(Disposition.WRITE_TRUNCATE)
+
+
+def test_what_was_staged_is_gone_when_it_is_done(lab: Lab) -> None:
+    fill(lab)
+    operation = lab.export()
+    assert sorted(os.listdir(operation.folder)) == ["lock", "state.json"]
+
+
+def test_the_view_shows_the_newest_of_each_instance(lab: Lab) -> None:
+    write_instance(lab.scans / "1.dcm", 1, PatientID="old")
+    lab.export()
+    os.utime(write_instance(lab.scans / "1.dcm", 1, PatientID="new"), (4_000_000_000, 4_000_000_000))
+    lab.export(Disposition.WRITE_APPEND)
+    assert lab.query("SELECT COUNT(*) FROM d.t") == [(2,)]
+    assert lab.query("SELECT PatientID FROM d.tView") == [("new",)]
+
+
+def test_a_table_in_the_place_of_the_view_is_a_notice(lab: Lab) -> None:
+    with duckdb.connect(str(lab.table.file)) as connection:
+        connection.execute("CREATE SCHEMA d; CREATE TABLE d.tView (a INTEGER)")
+    operation = lab.export()
+    assert (operation.state, operation.counters.notices) == (State.DONE, 1)
+    [(severity, code, _, message)] = lab.log(operation)
+    assert (severity, code) == ("NOTICE", "FAILED_PRECONDITION")
+    assert "is a table" in message
+
+
+class Faulty(DuckdbWarehouse):
+    """A warehouse that fails where a test says."""
+
+    def __init__(self, lab: Lab, load: BaseException | None = None, view: BaseException | None = None) -> None:
+        super().__init__(lab.table.file, 0)
+        self._errors = (load, view)
+
+    def load(self, *arguments: Any) -> LoadResult:
+        if self._errors[0]:
+            raise self._errors[0]
+        return super().load(*arguments)
+
+    def replace_view(self, table: DuckdbTable, fields: Sequence[Field]) -> None:
+        if self._errors[1]:
+            raise self._errors[1]
+        super().replace_view(table, fields)
+
+
+def test_a_view_that_cannot_be_made_does_not_undo_the_load(lab: Lab) -> None:
+    write_instance(lab.scans / "1.dcm", 1)
+    operation = lab.export(warehouse=Faulty(lab, view=Locked("held by somebody")))
+    assert operation.state is State.DONE
+    assert lab.query("SELECT COUNT(*) FROM d.t") == [(1,)]
+    assert [entry[:2] + entry[3:] for entry in lab.log(operation)] == [("NOTICE", "ABORTED", "held by somebody")]
+
+
+def test_ctrl_c_while_the_view_is_made_is_not_overheard(lab: Lab) -> None:
+    with pytest.raises(Cancelled):
+        lab.export(warehouse=Faulty(lab, view=Cancelled("stopped")))
+    assert lab.last().state is State.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "code"),
+    [(Temporary("busy"), State.FAILED, 14), (KeyboardInterrupt(), State.CANCELLED, 1)],
+)
+def test_a_load_that_ends_early_leaves_the_old_table(lab: Lab, error: BaseException, state: State, code: int) -> None:
+    write_instance(lab.scans / "1.dcm", 1)
+    lab.export()
+    write_instance(lab.scans / "2.dcm", 2)
+    with pytest.raises(type(error)):
+        lab.export(Disposition.WRITE_TRUNCATE, warehouse=Faulty(lab, load=error))
+    operation = lab.last()
+    assert operation.state is state
+    assert operation.error is not None
+    assert operation.error["code"] == code
+    assert lab.query("SELECT COUNT(*) FROM d.t") == [(1,)]
+    assert (operation.folder / "receipts").is_dir()
+
+
+def test_ctrl_c_while_files_are_read_cancels(lab: Lab) -> None:
+    fill(lab)
+
+    def interrupt(operation: Operation) -> None:
+        if operation.counters.success:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lab.export(progress=interrupt)
+    assert lab.last().to_api()["error"] == {"code": 1, "message": "interrupted"}
+    assert not lab.table.file.exists()
+
+
+def test_a_full_disk_is_told_in_one_line(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(lab)
+
+    def full(self: gzip.GzipFile, data: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(gzip.GzipFile, "write", full)
+    with pytest.raises(StorageFull, match="is full") as error:
+        lab.export()
+    assert lab.last().error == {"code": 8, "message": error.value.message}
+
+
+def test_a_plan_prints_what_would_be_done(lab: Lab) -> None:
+    planned = export.plan(lab.request(Disposition.WRITE_APPEND, schema_json=True), DuckdbWarehouse(lab.table.file))
+    assert planned.to_dict() == {
+        "store": "projects/local/locations/local/datasets/dicom/dicomStores/scans",
+        "table": str(lab.table),
+        "tableState": "missing",
+        "action": "create",
+        "schema": "json",
+    }

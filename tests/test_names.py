@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dicombq.errors import InvalidArgument
+from dicombq.names import (
+    MAX_URI_LENGTH,
+    BigQueryTable,
+    DuckdbTable,
+    OperationName,
+    Parent,
+    StoreName,
+    operation_id,
+    parse_table_uri,
+    table_id,
+)
+
+
+def test_a_bigquery_uri_is_project_dataset_and_table() -> None:
+    table = parse_table_uri("bq://my-project.my_dataset.my_table")
+    assert table == BigQueryTable("my-project", "my_dataset", "my_table")
+    assert str(table) == "bq://my-project.my_dataset.my_table"
+
+
+def test_a_project_of_a_domain_has_dots_and_a_colon() -> None:
+    assert parse_table_uri("bq://example.com:p.d.t") == BigQueryTable("example.com:p", "d", "t")
+
+
+@pytest.mark.parametrize(
+    ("uri", "file"),
+    [
+        ("duckdb:///abs/x.duckdb/d.t", "/abs/x.duckdb"),
+        ("duckdb://rel/x.duckdb/d.t", "rel/x.duckdb"),
+        ("duckdb://x.duckdb/d.t", "x.duckdb"),
+        ("duckdb://a b/ü.db/d.t", "a b/ü.db"),
+    ],
+)
+def test_a_duckdb_uri_is_a_file_and_a_table(uri: str, file: str) -> None:
+    table = parse_table_uri(uri)
+    assert table == DuckdbTable(Path(file), "d", "t")
+    assert str(table) == uri
+
+
+@pytest.mark.parametrize(
+    ("uri", "part"),
+    [
+        ("", "is not a table URI"),
+        ("p.d.t", "is not a table URI"),
+        ("gs://p.d.t", "is not a table URI"),
+        ("bq:/p.d.t", "is not a table URI"),
+        ("bq://d.t", "does not have the form bq://PROJECT.DATASET.TABLE"),
+        ("bq://p.d.", "does not have the form bq://PROJECT.DATASET.TABLE"),
+        ("bq://p d.d.t", r"the project \[p d\]"),
+        ("bq://p.d-1.t", r"the dataset \[d-1\]"),
+        ("bq://p.d.t-1", r"the table \[t-1\]"),
+        ("bq://p.d.tä", r"the table \[tä\]"),
+        ("bq://p.d.t$20260101", r"the table \[t\$20260101\]"),
+        ("bq://p.d.t\n", r"the table \[t\n\]"),
+        ("duckdb://d.t", "does not have the form duckdb://FILE.duckdb/DATASET.TABLE"),
+        ("duckdb:///d.t", "does not have the form duckdb://FILE.duckdb/DATASET.TABLE"),
+        ("duckdb://x.duckdb", "does not have the form duckdb://FILE.duckdb/DATASET.TABLE"),
+        ("duckdb://x.duckdb/t", "does not have the form duckdb://FILE.duckdb/DATASET.TABLE"),
+        ("duckdb://x.duckdb/a.b.c", r"the table \[b\.c\]"),
+        ('duckdb://x.duckdb/d".t', r'the dataset \[d"\]'),
+    ],
+)
+def test_what_is_wrong_with_a_uri_is_named(uri: str, part: str) -> None:
+    with pytest.raises(InvalidArgument, match=part):
+        parse_table_uri(uri)
+
+
+def test_a_uri_has_at_most_2000_characters() -> None:
+    longest = "bq://p.d." + "t" * (MAX_URI_LENGTH - 9)
+    assert str(parse_table_uri(longest)) == longest
+    with pytest.raises(InvalidArgument, match="has 2001 characters; 2000 are allowed"):
+        parse_table_uri(longest + "t")
+
+
+@pytest.mark.parametrize(
+    ("store", "table"), [("scans", "scans"), ("CT-2026 (ü).1", "CT_2026_____1"), ("", "_"), ("1", "1")]
+)
+def test_a_table_is_named_after_its_store(store: str, table: str) -> None:
+    assert table_id(store) == table
+
+
+def test_resource_names_are_those_of_the_api() -> None:
+    parent = Parent("p", "l", "d")
+    assert str(parent) == "projects/p/locations/l/datasets/d"
+    assert str(StoreName(parent, "s")) == "projects/p/locations/l/datasets/d/dicomStores/s"
+    assert str(OperationName(parent, "1")) == "projects/p/locations/l/datasets/d/operations/1"
+
+
+@pytest.mark.parametrize("part", ["project", "location", "dataset"])
+@pytest.mark.parametrize("value", ["", "a/b", "a b", "a\n"])
+def test_a_part_of_a_name_has_no_blank_and_no_slash(part: str, value: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"the {part} ") as error:
+        Parent(**{part: value})
+    assert f"--{part}" in error.value.hint
+
+
+def test_an_operation_is_named_by_its_id_or_in_full() -> None:
+    assert operation_id("123") == "123"
+    assert operation_id("projects/p/locations/l/datasets/d/operations/123") == "123"
+
+
+@pytest.mark.parametrize("name", ["", "x", "../1", "1/..", "1" * 21, "operations/1", "1\n", "\u0661"])
+def test_what_is_no_operation_is_refused(name: str) -> None:
+    with pytest.raises(InvalidArgument, match="is not an operation's ID or name"):
+        operation_id(name)
