@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import copy
 import gzip
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,8 @@ _TEMPORARY_REASONS = frozenset(
     }
 )
 _NETWORK = (requests.exceptions.RequestException, ConnectionError, google.auth.exceptions.TransportError)
-_WRITE_DISPOSITIONS = {
-    Action.CREATE: "WRITE_EMPTY",
-    Action.LOAD: "WRITE_EMPTY",
-    Action.REPLACE: "WRITE_TRUNCATE",
-    Action.APPEND: "WRITE_APPEND",
-}
+_WRITE_DISPOSITIONS = {Disposition.WRITE_TRUNCATE: "WRITE_TRUNCATE", Disposition.WRITE_APPEND: "WRITE_APPEND"}
+"""Whatever the table's state was when it was looked at: the load checks it again."""
 
 
 class BigQueryWarehouse:
@@ -103,19 +100,18 @@ class BigQueryWarehouse:
             Where the dataset does not exist.
         """
         with _errors(f"the table [{table}]"):
-            found = self._get_table(table)
+            found = self._destination(table)
             if found is None:
                 self._location(table)
                 return Table(TableState.MISSING)
-            if found.table_type != "TABLE":
-                raise NotAWarehouse(f"[{table}] is a {found.table_type}", "Name a table in --bq-table.")
             return Table(_table_state(found), from_bigquery(_schema(found)))
 
     def load(self, table: BigQueryTable, load: Load) -> LoadResult:
-        """Load rows by one load job; a job of the same ID that exists already is the load."""
+        """Load rows by one load job; one of the same ID that exists already is the load, unless it failed."""
         with _errors(f"the table [{table}]"):
             location = self._location(table)
-            job = self._find_job(load.job_id, location) or self._start(table, load, location)
+            job_id, job = self._last_attempt(load.job_id, location)
+            job = job or self._start(table, load, job_id, location)
             self._wait(job, table, load.disposition)
             found = self._get_table(table)
             fields = from_bigquery(_schema(found)) if found else load.fields
@@ -155,6 +151,12 @@ class BigQueryWarehouse:
         except api.NotFound:
             return None
 
+    def _destination(self, table: BigQueryTable) -> bigquery.Table | None:
+        found = self._get_table(table)
+        if found is not None and found.table_type != "TABLE":
+            raise NotAWarehouse(f"[{table}] is a {found.table_type}", "Name a table in --bq-table.")
+        return found
+
     def _location(self, table: BigQueryTable) -> str | None:
         dataset = f"{table.project}.{table.dataset}"
         try:
@@ -166,6 +168,14 @@ class BigQueryWarehouse:
             ) from None
         return location
 
+    def _last_attempt(self, job_id: str, location: str | None) -> tuple[str, bigquery.LoadJob | None]:
+        """Give the first job that did not fail, or a name for one: a failed job's name cannot be used again."""
+        name, attempt = job_id, 1
+        while (job := self._find_job(name, location)) and job.error_result:
+            attempt += 1
+            name = f"{job_id}_{attempt}"
+        return name, job
+
     def _find_job(self, job_id: str, location: str | None) -> bigquery.LoadJob | None:
         try:
             job = self._client.get_job(job_id, location=location, retry=self._retry)
@@ -173,14 +183,14 @@ class BigQueryWarehouse:
             return None
         return job if isinstance(job, bigquery.LoadJob) else None
 
-    def _start(self, table: BigQueryTable, load: Load, location: str | None) -> bigquery.LoadJob:
-        found = self._get_table(table)
+    def _start(self, table: BigQueryTable, load: Load, job_id: str, location: str | None) -> bigquery.LoadJob:
+        found = self._destination(table)
         state = _table_state(found) if found else TableState.MISSING
         action = decide(str(table), state, load.disposition)
         schema = to_bigquery(load.fields)
         config = bigquery.LoadJobConfig(
             source_format="NEWLINE_DELIMITED_JSON",
-            write_disposition=_WRITE_DISPOSITIONS[action],
+            write_disposition=_WRITE_DISPOSITIONS.get(load.disposition, "WRITE_EMPTY"),
             create_disposition="CREATE_IF_NEEDED",
         )
         if found is not None and action in (Action.LOAD, Action.APPEND):
@@ -191,13 +201,13 @@ class BigQueryWarehouse:
             if result.added and action is Action.APPEND:
                 config.schema_update_options = ["ALLOW_FIELD_ADDITION"]
             elif result.added:  # a load job adds columns only when it appends
-                found.schema = [bigquery.SchemaField.from_api_repr(field) for field in schema]
-                self._client.update_table(found, ["schema"], retry=self._retry)
+                grown = bigquery.Table(_id(table), [bigquery.SchemaField.from_api_repr(field) for field in schema])
+                self._client.update_table(grown, ["schema"], retry=self._retry)  # no ETag: it may be sent twice
         config.schema = [bigquery.SchemaField.from_api_repr(field) for field in schema]
-        return self._upload(table, load, config, location)
+        return self._upload(table, load, config, job_id, location)
 
     def _upload(
-        self, table: BigQueryTable, load: Load, config: bigquery.LoadJobConfig, location: str | None
+        self, table: BigQueryTable, load: Load, config: bigquery.LoadJobConfig, job_id: str, location: str | None
     ) -> bigquery.LoadJob:
         body = load.scratch / "upload"
         try:
@@ -208,14 +218,14 @@ class BigQueryWarehouse:
                     _id(table),
                     size=size,
                     num_retries=_UPLOAD_RETRIES,
-                    job_id=load.job_id,
+                    job_id=job_id,
                     location=location,
                     project=self._project,
                     job_config=config,
                 )
         except (GoogleAPICallError, RetryError, *_NETWORK):
             # the answer may be lost, not the job
-            if job := self._find_job(load.job_id, location):
+            if job := self._find_job(job_id, location):
                 return job
             raise
         finally:
@@ -228,8 +238,14 @@ class BigQueryWarehouse:
             if job.error_result is None:
                 raise
             raise _job_error(job.error_result.get("reason", ""), table, disposition) from None
+        except concurrent.futures.TimeoutError:
+            raise Temporary(
+                f"the load job [{job.job_id}] for [{table}] was started, but BigQuery no longer answers",
+                "It may load the rows yet: look at the table before you run the command again.",
+            ) from None
         except KeyboardInterrupt:
-            self._client.cancel_job(job.job_id, location=job.location, retry=self._retry)
+            with contextlib.suppress(GoogleAPICallError, RetryError, *_NETWORK):
+                self._client.cancel_job(job.job_id, location=job.location, retry=self._retry)
             raise
 
 
@@ -269,12 +285,14 @@ def _join(files: Sequence[Path], body: Path) -> int:
     return body.stat().st_size
 
 
-@contextmanager
+@contextlib.contextmanager
 def _errors(what: str) -> Iterator[None]:
     """Turn the client's errors into ours; their messages may hold values, so only their kind is told."""
     try:
         yield
-    except (google.auth.exceptions.DefaultCredentialsError, google.auth.exceptions.RefreshError, api.Unauthorized):
+    except _NETWORK as error:
+        raise _temporary(what, f"no connection ({type(error).__name__})") from None
+    except (google.auth.exceptions.GoogleAuthError, api.Unauthorized):
         raise NotAuthenticated(
             "there are no usable Google Cloud credentials",
             f"Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS. {_ROLES}",
@@ -283,12 +301,10 @@ def _errors(what: str) -> Iterator[None]:
         if _first_reason(error) in _TEMPORARY_REASONS:
             raise _temporary(what, "a quota is used up") from None
         raise NotPermitted(f"BigQuery does not permit to use {what}", _ROLES) from None
-    except RetryError as error:
-        raise _temporary(what, f"still failing after retries ({type(error.cause).__name__})") from None
+    except RetryError:
+        raise _temporary(what, "it still fails after retries") from None
     except (api.TooManyRequests, api.ServerError) as error:
         raise _temporary(what, f"the server answered {error.code}") from None
-    except _NETWORK as error:
-        raise _temporary(what, f"no connection ({type(error).__name__})") from None
     except api.NotFound:
         raise NotFound(f"BigQuery does not find {what}") from None
     except GoogleAPICallError as error:
@@ -296,7 +312,7 @@ def _errors(what: str) -> Iterator[None]:
 
 
 def _temporary(what: str, why: str) -> Temporary:
-    return Temporary(f"BigQuery could not be used for {what}: {why}", "Nothing was loaded; run the command again.")
+    return Temporary(f"BigQuery could not be used for {what}: {why}", "Run the command again later.")
 
 
 def _first_reason(error: GoogleAPICallError) -> str:

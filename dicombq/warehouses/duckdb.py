@@ -29,7 +29,11 @@ from dicombq.table.fields import Field, Merge, duckdb_type, merge, quote
 from dicombq.table.view import view_name, view_query
 from dicombq.warehouses.base import FieldConflict, Load, LoadResult, QueryResult, Table
 
-_LOADS = "_dicombq.loads"
+_CATALOG = "dicombq-warehouse"
+"""The attached file; DuckDB would name it after the file, and find `dicom.t` ambiguous in `dicom.duckdb`."""
+
+_SCHEMA = f'"{_CATALOG}"._dicombq'
+_LOADS = f"{_SCHEMA}.loads"
 """The loads that were committed, each with the rows of its transaction."""
 
 _MIN_OBJECT_SIZE = 16 << 20
@@ -37,10 +41,14 @@ _FIELD_TYPES = {
     "varchar": "STRING",
     "bigint": "INTEGER",
     "double": "FLOAT",
+    "date": "DATE",
+    "time": "TIME",
+    "json": "JSON",
     "timestamp with time zone": "TIMESTAMP",
     "struct": "RECORD",
 }
-_LOCK_HOLDER = re.compile(r"held in (\S+) \(PID (\d+)\)")
+_LOCK_HOLDER = re.compile(r"held in (.+) \(PID (\d+)\)")
+_NO_WAREHOUSE = ("not a valid DuckDB", "Is a directory", "database file with version")
 
 
 class DuckdbWarehouse:
@@ -55,14 +63,23 @@ class DuckdbWarehouse:
     """
 
     def __init__(self, file: Path, patience: float = 10.0) -> None:
-        self._file = file
+        self._file = file.absolute()  # DuckDB takes `md:x` for a service and `:memory:` for no file
         self._patience = patience
 
     def state(self, table: DuckdbTable) -> Table:
-        """Tell what is at a destination; a missing file is a missing table."""
-        if not self._file.exists():
-            if not self._file.absolute().parent.is_dir():
-                raise NotFound(f"there is no folder for the warehouse [{self._file}]", "Make the folder first.")
+        """Tell what is at a destination; a missing file is a missing table.
+
+        Raises
+        ------
+        NotPermitted
+            Where it cannot be loaded into.
+        """
+        for path in (self._file.parent, self._file):
+            if os.path.exists(path) and not os.access(path, os.W_OK):
+                raise self._not_permitted()
+        if not os.path.exists(self._file):
+            if not os.path.isdir(self._file.parent):
+                raise self._no_folder()
             return Table(TableState.MISSING)
         with self._connect(read_only=True) as connection:
             return _state(connection, table)
@@ -81,51 +98,67 @@ class DuckdbWarehouse:
         with self._connect() as connection:
             if _kind(connection, view) == "BASE TABLE":
                 raise FailedPrecondition(f"[{view}] is a table, so that the generated view cannot have its name")
-            query = view_query(_quoted(table), fields, quote)
+            query = view_query(quote(table.table), fields, quote)  # found beside the view, whatever the file's name
+            connection.execute(f"USE {quote(_CATALOG)}.{quote(table.dataset)}")
             connection.execute(f"CREATE OR REPLACE VIEW {_quoted(view)} AS {query}")
 
     def query(self, sql: str) -> QueryResult:
         """Answer a query in GoogleSQL; the file is opened read-only and nothing outside it can be read."""
         from dicombq.warehouses.googlesql import to_duckdb  # noqa: PLC0415 - exports do not need sqlglot
 
-        translated = to_duckdb(sql)
-        if not self._file.exists():
+        translated = to_duckdb(sql, catalog=_CATALOG)
+        if not os.path.exists(self._file):
             raise NotFound(f"there is no warehouse [{self._file}] yet", "`dicombq export bq FOLDER` makes it.")
         with contextlib.ExitStack() as stack:
             connection = stack.enter_context(self._connect(read_only=True))
+            connection.execute(f"SET temp_directory = {_literal(f'{self._file}.tmp')}")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
-            try:
+            with _sql_errors():
                 connection.execute(translated)
-            except duckdb.Error as error:
-                raise _sql_error(error) from None
             columns = tuple(column[0] for column in connection.description)
             return QueryResult(columns, _stream(connection, stack.pop_all()))
 
     @contextlib.contextmanager
     def _connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        is_new = not self._file.exists()
-        deadline = time.monotonic() + self._patience
-        while True:
-            try:
-                connection = duckdb.connect(str(self._file), read_only=read_only)
-                break
-            except duckdb.Error as error:
-                if "Could not set lock" not in str(error) or time.monotonic() > deadline:
-                    raise self._translate(error) from None
-                time.sleep(0.1)
+        is_new = not os.path.exists(self._file)
+        connection = duckdb.connect()
         try:
+            self._attach(connection, read_only=read_only)
             if is_new:
                 self._file.chmod(0o600)
+            connection.execute(f"USE {quote(_CATALOG)}")
             connection.execute("SET TimeZone = 'UTC'")
             yield connection
-        except duckdb.InterruptException:
-            raise KeyboardInterrupt from None
+        except (duckdb.InterruptException, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and str(error) != "Query interrupted":
+                raise
+            raise KeyboardInterrupt from None  # DuckDB swallows what a signal's handler raised
         except duckdb.Error as error:
             raise self._translate(error) from None
         finally:
             with contextlib.suppress(duckdb.Error):
                 connection.close()
+
+    def _attach(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
+        # named, the type of a SQLite file is not guessed, and no extension for it fetched from the internet
+        options = f"TYPE duckdb, {'READ_ONLY' if read_only else 'READ_WRITE'}"
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                connection.execute(f"ATTACH {_literal(str(self._file))} AS {quote(_CATALOG)} ({options})")
+            except duckdb.Error as error:
+                if "Could not set lock" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
+
+    def _no_folder(self) -> NotFound:
+        return NotFound(f"there is no folder for the warehouse [{self._file}]", "Make the folder first.")
+
+    def _not_permitted(self) -> NotPermitted:
+        return NotPermitted(f"the warehouse [{self._file}] cannot be written", "Check file and folder permissions.")
 
     def _translate(self, error: duckdb.Error) -> DicombqError:
         """Name what went wrong; DuckDB's own message may hold a value."""
@@ -137,15 +170,17 @@ class DuckdbWarehouse:
             )
         if "Could not set lock" in text:
             return Locked(f"the warehouse [{self._file}] is locked by another process")
-        if "not a valid DuckDB" in text or "Is a directory" in text or "database file with version" in text:
+        if any(sign in text for sign in _NO_WAREHOUSE):
             return NotAWarehouse(
                 f"[{self._file}] is not a DuckDB file that this version reads", "Name another file in --bq-table."
             )
         if "No space left" in text or "Disk quota" in text:
-            return StorageFull(f"the disk that holds [{self._file}] is full", "Make room; the table is as it was.")
+            return StorageFull(f"the disk that holds [{self._file}] is full", "Make room, and run the command again.")
         if "Permission denied" in text or "read-only" in text.lower():
-            return NotPermitted(f"the warehouse [{self._file}] cannot be written", "Check the file's permissions.")
-        return Failed(f"the warehouse [{self._file}] failed ({type(error).__name__})", "The table is as it was.")
+            return self._not_permitted()
+        if "No such file" in text and not os.path.isdir(self._file.parent):
+            return self._no_folder()
+        return Failed(f"the warehouse [{self._file}] failed ({type(error).__name__})")
 
 
 def _literal(text: str) -> str:
@@ -154,7 +189,7 @@ def _literal(text: str) -> str:
 
 
 def _quoted(table: DuckdbTable) -> str:
-    return f"{quote(table.dataset)}.{quote(table.table)}"
+    return f"{quote(_CATALOG)}.{quote(table.dataset)}.{quote(table.table)}"
 
 
 @contextlib.contextmanager
@@ -171,8 +206,9 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 def _kind(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> str | None:
     row = connection.execute(
-        "SELECT table_type FROM information_schema.tables WHERE table_schema = ? AND table_name = ?",
-        [table.dataset, table.table],
+        "SELECT table_type FROM information_schema.tables "
+        "WHERE table_catalog = ? AND lower(table_schema) = lower(?) AND lower(table_name) = lower(?)",
+        [_CATALOG, table.dataset, table.table],
     ).fetchone()
     return row[0] if row else None
 
@@ -190,15 +226,16 @@ def _state(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> Table:
 
 
 def _field(name: str, kind: Any, mode: str = "NULLABLE") -> Field:
-    if kind.id == "list":
+    if kind.id == "list" and mode == "NULLABLE":
         return _field(name, kind.children[0][1], "REPEATED")
     children = tuple(_field(child, inner) for child, inner in kind.children) if kind.id == "struct" else ()
     written = str(kind) if kind.id == "varchar" else kind.id  # JSON is a VARCHAR with a name
-    return Field(name, _FIELD_TYPES.get(written.lower(), written.upper()), mode, children)
+    # DuckDB's own INTEGER and FLOAT have 32 bits, and its TIMESTAMP no zone
+    return Field(name, _FIELD_TYPES.get(written.lower(), f"DUCKDB {written.upper()}"), mode, children)
 
 
 def _load(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load) -> LoadResult:
-    connection.execute("CREATE SCHEMA IF NOT EXISTS _dicombq")
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}")
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {_LOADS} (job_id VARCHAR PRIMARY KEY, target VARCHAR, row_count BIGINT, "
         "loaded_at TIMESTAMPTZ)"
@@ -212,7 +249,7 @@ def _load(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load)
     if result.conflicts:
         raise FieldConflict(result.conflicts)
     _prepare(connection, table, action, result)
-    rows = _insert(connection, table, load, result.fields)
+    rows = _insert(connection, table, load)
     connection.execute(f"INSERT INTO {_LOADS} VALUES (?, ?, ?, now())", [load.job_id, str(table), rows])
     return LoadResult(rows, result.fields)
 
@@ -221,7 +258,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, action: 
     if action in (Action.CREATE, Action.REPLACE):
         columns = ", ".join(f"{quote(f.name)} {duckdb_type(f)}" for f in result.fields)
         replace = "OR REPLACE " if action is Action.REPLACE else ""
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(table.dataset)}")
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(_CATALOG)}.{quote(table.dataset)}")
         connection.execute(f"CREATE {replace}TABLE {_quoted(table)} ({columns})")
         return
     for above, added in result.added:
@@ -230,15 +267,11 @@ def _prepare(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, action: 
         connection.execute(f"ALTER TABLE {_quoted(table)} ADD COLUMN {name} {duckdb_type(added)}")
 
 
-def _insert(
-    connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load, table_fields: Sequence[Field]
-) -> int:
+def _insert(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load) -> int:
+    """Read rows by their own fields; DuckDB fits them to the table's by name, regardless of case, nested ones too."""
     if not load.files:
         return 0
-    wanted = {f.name.lower() for f in load.fields}
-    columns = ", ".join(
-        f"{_literal(f.name)}: {_literal(duckdb_type(f))}" for f in table_fields if f.name.lower() in wanted
-    )
+    columns = ", ".join(f"{_literal(f.name)}: {_literal(duckdb_type(f))}" for f in load.fields)
     files = ", ".join(_literal(os.fspath(file)) for file in load.files)
     size = max(_MIN_OBJECT_SIZE, load.longest_row + 1)
     row = connection.execute(
@@ -250,8 +283,22 @@ def _insert(
 
 def _stream(connection: duckdb.DuckDBPyConnection, stack: contextlib.ExitStack) -> Iterator[tuple[Any, ...]]:
     with stack:
-        while rows := connection.fetchmany(1000):
+        while True:
+            with _sql_errors():  # rows are computed as they are fetched
+                rows = connection.fetchmany(1000)
+            if not rows:
+                return
             yield from rows
+
+
+@contextlib.contextmanager
+def _sql_errors() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise
+    except duckdb.Error as error:
+        raise _sql_error(error) from None
 
 
 def _sql_error(error: duckdb.Error) -> SqlError:
