@@ -200,17 +200,24 @@ def _drop_duplicates(running: RunningOperation) -> None:
 
 def _load(planned: Plan, running: RunningOperation) -> tuple[Field, ...]:
     destination, operation = planned.request.destination, running.operation
-    receipts = [receipt for receipt in read_receipts(operation.folder) if receipt.rows]
-    fields = destination.fields(column_paths(receipts))
+    files: list[Path] = []
+    paths: set[str] = set()
+    longest_row = 0
+    for receipt in read_receipts(operation.folder):
+        if receipt.rows:
+            files.append(operation.folder / "shards" / receipt.file)
+            paths |= column_paths(receipt)
+            longest_row = max(longest_row, receipt.longest_row)
+    fields = destination.fields(paths)
     kept = planned.table.fields if planned.action in (Action.LOAD, Action.APPEND) else ()
     check_limits(merge(kept, fields).fields)
     load = Load(
-        [operation.folder / "shards" / receipt.file for receipt in receipts],
+        files,
         fields,
         destination.disposition,
         f"dicombq_export_{operation.id}",
         operation.folder / "shards",
-        max((receipt.longest_row for receipt in receipts), default=0),
+        longest_row,
     )
     try:
         return planned.warehouse.load(destination.table, load).fields

@@ -315,9 +315,9 @@ def without_rows(folder: Path, receipt: Receipt, rows: set[int]) -> Receipt:
     return kept
 
 
-def column_paths(receipts: Iterable[Receipt]) -> set[str]:
-    """Unite the column paths of all rows."""
-    return {path for receipt in receipts for columns in receipt.column_sets for path in columns}
+def column_paths(receipt: Receipt) -> set[str]:
+    """Unite the column paths of a shard's rows."""
+    return {path for columns in receipt.column_sets for path in columns}
 
 
 def instance_with(folder: Path, path: str) -> str:

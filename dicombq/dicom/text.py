@@ -53,9 +53,12 @@ _ESCAPES = {
 }
 _DESIGNATION = {codec: sequence for sequence, (_, codec) in _ESCAPES.items() if codec.startswith("iso2022")}
 _ESCAPE = re.compile(b"\x1b(" + b"|".join(re.escape(sequence) for sequence in _ESCAPES) + b")")
-# where the initial sets come back (PS3.5 6.1.2.5.3); C0 controls do so even inside a two-byte set
-_RESET = re.compile(rb"[\t\n\f\r\\^=]")
+# where the initial sets come back (PS3.5 6.1.2.5.3): at C0 controls, even inside a two-byte set, and where
+# values and the parts of names end
 _CONTROL = re.compile(rb"[\t\n\f\r]")
+_VALUES = re.compile(rb"[\t\n\f\r\\]")
+_NAMES = re.compile(rb"[\t\n\f\r\\^=]")
+_DELIMITERS = {"PN": _NAMES, "LO": _VALUES, "SH": _VALUES, "UC": _VALUES}
 _HIGH = re.compile(rb"([\x80-\xff]+)")
 _UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
 _TERM = re.compile(r"ISO[ _-]*(?:2022)?[ _-]*(?:IR)?[ _-]*(\d+)")
@@ -102,29 +105,35 @@ class Charset:
     extended: bool = False
     known: bool = True
 
-    def decode(self, data: bytes) -> str:
-        """Decode one element's bytes; bad bytes become lone surrogates that `escape` spells out."""
+    def decode(self, data: bytes, vr: str = "LT") -> str:
+        """Decode one element's bytes; bad bytes become lone surrogates that `escape` spells out.
+
+        Parameters
+        ----------
+        vr
+            Its VR: it says which characters are delimiters.
+        """
         if data.isascii() and b"\x1b" not in data:
             return data.decode("ascii")
         if not self.extended:
             return _decode(data, self.g1)
-        return self._decode_extended(data)
+        return self._decode_extended(data, _DELIMITERS.get(vr, _CONTROL))
 
-    def _decode_extended(self, data: bytes) -> str:
+    def _decode_extended(self, data: bytes, delimiters: re.Pattern[bytes]) -> str:
         sets = [self.g0, self.g1]
         pieces = _ESCAPE.split(data)
-        text = [self._decode_piece(pieces[0], sets)]
+        text = [self._decode_piece(pieces[0], sets, delimiters)]
         for sequence, piece in zip(pieces[1::2], pieces[2::2], strict=True):
             element, codec = _ESCAPES[sequence]
             sets[element] = codec
-            text.append(self._decode_piece(piece, sets))
+            text.append(self._decode_piece(piece, sets, delimiters))
         return "".join(text)
 
-    def _decode_piece(self, piece: bytes, sets: list[str]) -> str:
+    def _decode_piece(self, piece: bytes, sets: list[str], delimiters: re.Pattern[bytes]) -> str:
         text = []
         start = 0
         while start < len(piece):
-            reset = (_CONTROL if sets[0] in _DESIGNATION else _RESET).search(piece, start)
+            reset = (_CONTROL if sets[0] in _DESIGNATION else delimiters).search(piece, start)
             end = reset.start() if reset else len(piece)
             text.append(_decode_sets(piece[start:end], sets[0], sets[1]))
             if reset:

@@ -71,7 +71,7 @@ def parse(vr: str, data: bytes, little_endian: bool, charset: Charset) -> tuple[
 
 
 def _parse_text(vr: str, data: bytes, charset: Charset) -> tuple[list[Value], bool]:
-    text = (charset if vr in _LOCALIZED else DEFAULT).decode(data)
+    text = (charset if vr in _LOCALIZED else DEFAULT).decode(data, vr)
     pieces = [text] if vr in _SINGLE_VALUED else text.split("\\")
     values: list[Value] = []
     undecodable = False
@@ -105,8 +105,16 @@ def _shortest(value: float, *, single: bool) -> str:
         return _special(value)
     if single:
         rounded = (float(f"{value:.{digits}g}") for digits in range(1, 10))
-        value = next(number for number in rounded if struct.unpack("<f", struct.pack("<f", number))[0] == value)
+        value = next((number for number in rounded if _to_single(number) == value), value)
     return repr(value).removesuffix(".0")
+
+
+def _to_single(value: float) -> float:
+    try:
+        single: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    except OverflowError:  # rounded up beyond the greatest single
+        return math.inf
+    return single
 
 
 def _special(value: float) -> str:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import orjson
 
 from dicombq.dicom.text import Charset
-from dicombq.dicom.values import BULK_VRS, Json, Unfit, Value, as_text, fit, parse
+from dicombq.dicom.values import Json, Unfit, Value, as_text, fit, parse
 from dicombq.rows.base import Row
 from dicombq.rows.record import UNDECODABLE, Record
 from dicombq.table.mapping import UID_COLUMNS, Column, Kind, column
 
-MAX_DEPTH = 100
-"""Levels of sequences; BigQuery's JSON has 500 levels, and each sequence takes three."""
+MAX_DEPTH = 80
+"""Levels of sequences; orjson writes 254 levels of JSON, BigQuery reads 500, and each sequence takes three."""
 
 _UID_TAGS = ("0020000D", "0020000E", "00080018")
 
@@ -39,7 +39,7 @@ class MetadataRecord(Record):
         found = column(tag, vr)
         if found.kind is Kind.SKIPPED or tag >> 16 == 0x0002:
             return None
-        if vr in BULK_VRS or self._depth >= MAX_DEPTH:
+        if found.kind is Kind.DROPPED or self._depth + (vr == "SQ") > MAX_DEPTH:
             self.drop(found.name)
             return None
         return found
@@ -70,8 +70,9 @@ class MetadataRecord(Record):
 
 
 def _uid(element: Json) -> str:
-    if isinstance(element, dict) and isinstance(values := element.get("Value"), list) and len(values) == 1:
-        return str(values[0])
+    values = element.get("Value") if isinstance(element, dict) else None
+    if isinstance(values, list) and len(values) == 1 and isinstance(values[0], str):
+        return values[0]
     return ""
 
 
@@ -81,7 +82,7 @@ def _model_value(value: Value, vr: str) -> Json:
     if vr == "PN":
         groups = zip(("Alphabetic", "Ideographic", "Phonetic"), str(value).split("="), strict=False)
         return {name: group for name, group in groups if group}
-    if vr == "AT":
+    if vr == "AT" and isinstance(value, int):
         return f"{value:08X}"
     if vr in ("DS", "IS"):
         return _number_or_text(str(value), vr)

@@ -79,7 +79,7 @@ def _element(head: bytes, at: int, encoding: Encoding) -> tuple[int, int] | None
     group, element, vr, length = struct.unpack_from(f"{order}HH2sH", head, at)
     tag = group << 16 | element
     entry = dictionary.lookup(tag)
-    if group > 0x0020 or (element != 0 and entry is None):
+    if not 0x0002 <= group <= 0x0020 or (element != 0 and entry is None):
         return None
     start = at + 8
     if encoding.implicit:

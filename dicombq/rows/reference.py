@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import logging
+import struct
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filereader import data_element_generator, read_sequence
 from pydicom.tag import BaseTag
 
-from dicombq.dicom.dictionary import effective_vr, is_private, is_private_creator
+from dicombq.dicom.dictionary import effective_vr, is_private, is_private_creator, lookup
 from dicombq.dicom.text import DEFAULT, Charset, charset
 from dicombq.dicom.values import parse, utc_offset
 from dicombq.rows import part10
@@ -35,7 +36,11 @@ if TYPE_CHECKING:
 MAX_HEADER = 128 << 20
 """Bytes that are read of one instance at most, big values and pixel data not counted."""
 
+MAX_ELEMENTS = 100_000
+"""Elements of a data set, those in its sequences not counted."""
+
 _UNDEFINED = 0xFFFFFFFF
+_FIRST_GROUP = 0x0004  # of a data set (PS3.10 8.6, PS3.7 9.3: below are commands and File Meta Information)
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _SOP_CLASS_UID = 0x00080016
 _TIMEZONE_OFFSET = 0x00080201
@@ -80,6 +85,8 @@ def read_row(
         For a DICOMDIR, and for content that is not DICOM where the name does not say so.
     Unreadable
         Where the elements cannot be read to their end.
+    OSError
+        Where the file system fails.
     """
     bounded = _BoundedFile(file, size)
     start = part10.dataset_start(bounded.read(1024), size, claims=claims)
@@ -91,7 +98,9 @@ def read_row(
             raise
         except RecursionError:
             raise Unreadable("INVALID_ARGUMENT", "sequences are nested too deeply to be read") from None
-        except (OSError, EOFError):
+        except (OSError, EOFError, struct.error) as error:  # the last: a length of which a part is missing
+            if isinstance(error, OSError) and error.errno is not None:  # the file system's, not pydicom's
+                raise
             raise Unreadable("DATA_LOSS", "the data set ends in the middle of an element") from None
         except zlib.error:
             raise Unreadable("DATA_LOSS", "the deflated data set is damaged") from None
@@ -107,18 +116,23 @@ class _BoundedFile:
         self._size = size
         self._read = 0
         self.at_boundary = False
+        self.counts = True
         self.overrun = False
+        self.rest = b""
 
     def read(self, length: int) -> bytes:
         left = max(self._size - self._file.tell(), 0)
         boundary, self.at_boundary = self.at_boundary, False
-        self._read += min(length, left)
+        self._read += min(length, left) if self.counts else 0
         if self._read > MAX_HEADER:
             raise Unreadable("OUT_OF_RANGE", f"the header has more than {MAX_HEADER >> 20} MiB")
         data = self._file.read(min(length, left))
         if len(data) < length and length not in _LOOK_AHEADS and not boundary:
             self.overrun = True
-        return b"" if boundary and len(data) < length else data
+        if boundary and len(data) < length:
+            self.rest = data
+            return b""
+        return data
 
     def seek(self, position: int, whence: int = 0) -> int:
         position = self._file.seek(position, whence)
@@ -127,6 +141,10 @@ class _BoundedFile:
 
     def tell(self) -> int:
         return self._file.tell()
+
+    def has_rest(self) -> bool:
+        """Tell whether something but padding follows the last element."""
+        return bool(self.rest.strip(b"\0\r\n")) or self._file.tell() < self._size
 
     def parsed(self) -> BinaryIO:
         return cast("BinaryIO", self)
@@ -165,9 +183,9 @@ def _read(file: _BoundedFile, record: Record, max_element_size: int) -> Row:
     elements = _top_level(file, encoding, max_element_size, record)
     if _DIRECTORY_RECORD_SEQUENCE in elements or _uid(elements, _SOP_CLASS_UID) == part10.DICOMDIR:
         raise NotAnInstance("a DICOMDIR")
-    if not elements:
+    if all(tag >> 16 < _FIRST_GROUP for tag in elements):  # zeros read as elements of group 0000
         raise Unreadable("INVALID_ARGUMENT", "no data elements found")
-    return _to_row(record, meta, elements)
+    return _to_row(record, _without_big(meta, max_element_size), elements)
 
 
 def _read_meta(file: _BoundedFile) -> Elements:
@@ -185,12 +203,22 @@ def _read_meta(file: _BoundedFile) -> Elements:
     return {element.tag: element for element, _ in _checked(file, generator, [0])}
 
 
+def _without_big(meta: Elements, max_size: int) -> Elements:
+    return {
+        tag: raw._replace(value=None) if isinstance(raw, RawDataElement) and raw.length >= max_size else raw
+        for tag, raw in meta.items()
+    }
+
+
 def _top_level(file: _BoundedFile, encoding: Encoding, max_size: int, record: Record) -> Elements:
     elements: Elements = {}
-    current: list[int] = []
+    current = [0, 0]
 
     def note(tag: int, _vr: str | None, _length: int) -> bool:
-        current[:] = [tag]
+        current[:] = [tag, current[1] + 1]
+        if current[1] > MAX_ELEMENTS:
+            raise Unreadable("OUT_OF_RANGE", f"the data set has more than {MAX_ELEMENTS:,} elements")
+        file.counts = tag not in _PIXEL_DATA
         return False
 
     generator = data_element_generator(
@@ -203,6 +231,8 @@ def _top_level(file: _BoundedFile, encoding: Encoding, max_size: int, record: Re
         if file.overrun:
             record.notice(element.tag, "shorter than its length says")
             break
+    if not file.overrun and file.has_rest() and not _PIXEL_DATA & elements.keys():
+        raise Unreadable("DATA_LOSS", "the data set ends in the middle of an element")
     return elements
 
 
@@ -222,8 +252,13 @@ def _checked(file: _BoundedFile, generator: Iterator[Raw], current: list[int]) -
         short = isinstance(element, RawDataElement) and _is_short(element)
         file.overrun = file.overrun or short
         if file.overrun and element.tag not in _PIXEL_DATA:
-            raise Unreadable("DATA_LOSS", f"the file ends within element {element.tag:08X}")
+            raise Unreadable("DATA_LOSS", f"the file ends within {_named(element.tag)}")
         yield element, file.tell()
+
+
+def _named(tag: int) -> str:
+    """Name an element for a reason; a tag that is not known may be four bytes of a value."""
+    return f"element {tag:08X}" if lookup(tag) else "an element"
 
 
 def _is_short(raw: RawDataElement) -> bool:
@@ -271,7 +306,7 @@ def _add_elements(record: Record, elements: Iterable[Raw], context: _Context) ->
     for value in _decide_vrs(ordered, context.signed, creators):
         raw = value.raw
         if isinstance(raw, RawDataElement) and _is_short(raw) and value.tag not in _PIXEL_DATA:
-            raise Unreadable("DATA_LOSS", f"an item ends within element {value.tag:08X}")
+            raise Unreadable("DATA_LOSS", f"an item ends within {_named(value.tag)}")
         if isinstance(raw, RawDataElement) and raw.value is None and raw.length:
             found = column(value.tag, value.vr)
             record.drop(found.name)
@@ -328,9 +363,11 @@ def _datasets(value: _Value) -> list[Dataset]:
         return list(raw.value)
     if not raw.value:
         return []
-    implicit = raw.is_implicit_VR or raw.VR == "UN"  # PS3.5 6.2.2: UN holds Implicit VR Little Endian
+    implicit = raw.is_implicit_VR
+    if raw.VR == "UN":  # Implicit VR Little Endian (PS3.5 6.2.2), though some writers leave Explicit VR in it
+        implicit = part10.detect_encoding(part10.IMPLICIT_LITTLE_ENDIAN, raw.value[8:14]).implicit
     nested = _BoundedFile(io.BytesIO(raw.value), len(raw.value))
     sequence = read_sequence(nested.parsed(), implicit, value.little_endian, len(raw.value), "iso8859")
     if nested.overrun:
-        raise Unreadable("DATA_LOSS", f"the sequence {raw.tag:08X} ends in the middle of an item")
+        raise Unreadable("DATA_LOSS", f"an item ends within {_named(raw.tag)}")
     return list(sequence)

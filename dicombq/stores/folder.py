@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,26 +49,31 @@ class FolderStore:
         NotPermitted
             Where it cannot be listed.
         """
-        root = Path(folder).expanduser().absolute()
-        if not root.exists():
-            raise NotFound(f"there is no folder [{folder}]", "Check the path, or `dicombq export bq --help`.")
-        if not root.is_dir():
-            raise NotFound(f"[{folder}] is not a folder", "Give the folder that holds the file.")
+        shown = printable(folder)
+        try:
+            root = Path(folder).expanduser().absolute()
+            mode = root.stat().st_mode if folder else 0
+        except PermissionError:
+            raise NotPermitted(f"the folder [{shown}] cannot be listed", "Run as a user who may read it.") from None
+        except (OSError, RuntimeError, ValueError):  # a home that nobody has, a name that no file system takes
+            mode = 0
+        if not mode:
+            raise NotFound(f"there is no folder [{shown}]", "Check the path, or `dicombq export bq --help`.")
+        if not stat.S_ISDIR(mode):
+            raise NotFound(f"[{shown}] is not a folder", "Give the folder that holds the file.")
         if not os.access(root, os.R_OK | os.X_OK):
-            raise NotPermitted(f"the folder [{folder}] cannot be listed", "Run as a user who may read it.")
-        return cls(StoreName(parent, root.resolve().name or "root"), root)
+            raise NotPermitted(f"the folder [{shown}] cannot be listed", "Run as a user who may read it.")
+        return cls(StoreName(parent, printable(root.resolve().name) or "root"), root)
 
     def list(self) -> Iterator[Listed]:
         """Stream every regular file; folders that are reached through a link are listed once."""
-        real_root = os.path.realpath(self.root)
-        linked: set[str] = set()
-        folders = [os.fspath(self.root)]
-        while folders:
-            folder = folders.pop()
+        walk = _Walk(os.path.realpath(self.root), [(os.fspath(self.root), False)])
+        while walk.folders:
+            folder, linked = walk.folders.pop()
             try:
                 with os.scandir(folder) as entries:
                     for entry in entries:
-                        yield from _look_at(entry, folders, linked, real_root)
+                        yield from walk.look_at(entry, linked=linked)
             except OSError as error:
                 yield Failure(printable(folder), *_reason(error))
 
@@ -84,46 +89,70 @@ class FolderStore:
             yield Failure(uri, _CHANGED.code, _CHANGED.reason) if result is _CHANGED else result
 
 
-def _look_at(entry: os.DirEntry[str], folders: list[str], linked: set[str], real_root: str) -> Iterator[Listed]:
-    if entry.is_symlink():
-        yield from _follow(entry.path, folders, linked, real_root)
-    elif entry.is_dir(follow_symlinks=False):
-        folders.append(entry.path)
-    elif entry.is_file(follow_symlinks=False):
-        yield InstanceRef(entry.path)
-    else:
-        yield Skipped(printable(entry.path), "not a regular file")
+@dataclass
+class _Walk:
+    """The way through a folder.
 
+    Parameters
+    ----------
+    folders
+        Those to list yet, and whether a link leads to them.
+    reached
+        The real paths of those outside of the root: links may lead to one of them by several ways.
+    """
 
-def _follow(path: str, folders: list[str], linked: set[str], real_root: str) -> Iterator[Listed]:
-    try:
-        mode = os.stat(path).st_mode
-    except OSError as error:
-        yield Failure(printable(path), "NOT_FOUND", f"a link that leads nowhere ({error.strerror})")
-        return
-    if stat.S_ISREG(mode):
-        yield InstanceRef(path)
-    elif not stat.S_ISDIR(mode):
-        yield Skipped(printable(path), "not a regular file")
-    else:
-        target = os.path.realpath(path)
-        if target in linked or os.path.commonpath((target, real_root)) == real_root:
-            yield Skipped(printable(path), "a link to a folder that is listed anyway")
+    real_root: str
+    folders: list[tuple[str, bool]]
+    reached: set[str] = field(default_factory=set)
+
+    def look_at(self, entry: os.DirEntry[str], *, linked: bool) -> Iterator[Listed]:
+        if entry.is_symlink():
+            yield from self._follow(entry.path)
+        elif entry.is_file(follow_symlinks=False):
+            yield InstanceRef(entry.path)
+        elif not entry.is_dir(follow_symlinks=False):
+            yield Skipped(printable(entry.path), "not a regular file")
+        elif linked:
+            yield from self._enter(entry.path)
         else:
-            linked.add(target)
-            folders.append(path)
+            self.folders.append((entry.path, False))
+
+    def _follow(self, path: str) -> Iterator[Listed]:
+        try:
+            mode = os.stat(path).st_mode
+        except OSError as error:
+            yield Failure(printable(path), "NOT_FOUND", f"a link that leads nowhere ({error.strerror})")
+            return
+        if stat.S_ISREG(mode):
+            yield InstanceRef(path)
+        elif stat.S_ISDIR(mode):
+            yield from self._enter(path)
+        else:
+            yield Skipped(printable(path), "not a regular file")
+
+    def _enter(self, path: str) -> Iterator[Listed]:
+        target = os.path.realpath(path)
+        if target in self.reached or os.path.commonpath((target, self.real_root)) == self.real_root:
+            yield Skipped(printable(path), "a folder that is listed anyway")
+        else:
+            self.reached.add(target)
+            self.folders.append((path, True))
+
+
+def _open(path: str, flags: int) -> int:
+    """Open a file that may have become a pipe: without waiting for its other end."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _read(path: str, uri: str, record_type: type[Record], max_element_size: int) -> Result:
     claims = path.lower().endswith(_DICOM_SUFFIXES)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
-            before = os.fstat(descriptor)
+        with open(path, "rb", opener=_open) as file:
+            before = os.fstat(file.fileno())
             if not stat.S_ISREG(before.st_mode):
                 return Skipped(uri, "not a regular file")
             result = _read_header(file, uri, before, record_type, max_element_size, claims=claims)
-            after = os.fstat(descriptor)
+            after = os.fstat(file.fileno())
     except OSError as error:
         return Failure(uri, *_reason(error))
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):

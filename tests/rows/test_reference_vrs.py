@@ -1,0 +1,100 @@
+"""By which VR a file's elements are read: UN, private ones, and those of either sign."""
+
+import struct
+from typing import Any
+
+import pytest
+
+from tests.dicom_bytes import (
+    BIG,
+    EXPLICIT,
+    IMPLICIT,
+    Syntax,
+    dropped,
+    element,
+    numbers,
+    other,
+    row,
+    sequence,
+)
+
+IMAGES, NAME = 0x00081140, 0x00100010
+
+
+def test_a_standard_element_stored_as_un_is_read_by_its_vr_in_little_endian() -> None:
+    found = row(
+        element(NAME, "UN", "A^B "),
+        element(0x00280010, "UN", struct.pack("<H", 512)),
+        numbers(0x00280103, "US", "H", 1),
+        element(0x00280106, "UN", struct.pack("<h", -5)),
+        element(0x00420011, "UN", b"ab"),
+        element(0x00091001, "UN", b"ab"),
+        element(0x00090010, "UN", b"SOMEBODY"),
+    )
+    assert dropped(found) == ["Tag_00091001", "EncapsulatedDocument"]
+    assert found.values["PatientName"] == {"Alphabetic": {"FamilyName": "A", "GivenName": "B"}}
+    assert (found.values["Rows"], found.values["SmallestImagePixelValue"]) == (512, -5)
+    assert found.values["OtherElements"] == [other(0x00090010, "SOMEBODY")]
+    big = row(element(0x00280010, "UN", struct.pack("<H", 512), BIG), syntax=BIG).values
+    assert big["Rows"] == 512
+
+
+@pytest.mark.parametrize("undefined", [True, False])
+@pytest.mark.parametrize("inner", [IMPLICIT, EXPLICIT])
+def test_a_sequence_stored_as_un_is_a_sequence(undefined: bool, inner: Syntax) -> None:
+    image = element(0x00081155, "UI", "1.2", inner)
+    found = row(sequence(IMAGES, image, vr="UN", inner=inner, undefined=undefined)).values
+    assert found["ReferencedImageSequence"] == [{"ReferencedSOPInstanceUID": "1.2"}]
+
+
+def test_a_private_un_of_undefined_length_is_a_sequence_and_of_defined_length_is_dropped() -> None:
+    image = element(0x00081155, "UI", "1.2", IMPLICIT)
+    undefined = row(sequence(0x00091001, image, vr="UN", inner=IMPLICIT, undefined=True)).values
+    assert undefined["Tag_00091001"] == [{"ReferencedSOPInstanceUID": "1.2"}]
+    defined = row(sequence(0x00091001, image, vr="UN", inner=IMPLICIT)).values
+    assert defined["DroppedTags"] == [{"TagName": "Tag_00091001", "TagReference": ""}]
+
+
+def test_a_private_sequence_of_undefined_length_in_implicit_vr_is_a_sequence() -> None:
+    image = element(0x00081155, "UI", "1.2", IMPLICIT)
+    found = row(sequence(0x00091001, image, syntax=IMPLICIT, undefined=True), syntax=IMPLICIT).values
+    assert found["Tag_00091001"] == [{"ReferencedSOPInstanceUID": "1.2"}]
+
+
+def test_a_delimited_sequence_of_no_items_is_empty() -> None:
+    assert row(sequence(IMAGES, undefined=True)).columns == row().columns
+    assert row(sequence(IMAGES, vr="UN")).columns == row().columns
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG])
+@pytest.mark.parametrize(("signed", "value"), [(0, 65531), (1, -5), (None, 65531)])
+def test_the_sign_follows_pixel_representation(syntax: Syntax, signed: int | None, value: int) -> None:
+    elements = [] if signed is None else [numbers(0x00280103, "US", "H", signed, syntax=syntax)]
+    vr = "SS" if signed else "US"
+    elements.append(element(0x00280106, vr, struct.pack(f"{syntax.order}h", -5), syntax))
+    assert row(*elements, syntax=syntax).values["SmallestImagePixelValue"] == value
+
+
+def test_an_item_may_have_its_own_pixel_representation_and_inherits_it_otherwise() -> None:
+    value = element(0x00280106, "", struct.pack("<h", -5), IMPLICIT)
+    signed, unsigned = (numbers(0x00280103, "US", "H", sign, syntax=IMPLICIT) for sign in (1, 0))
+    found: Any = row(signed, value, sequence(IMAGES, value, unsigned + value, syntax=IMPLICIT), syntax=IMPLICIT).values
+    assert found["SmallestImagePixelValue"] == -5
+    assert [each["SmallestImagePixelValue"] for each in found["ReferencedImageSequence"]] == [
+        -5,
+        65531,
+    ]
+
+
+def test_a_vr_that_is_none_is_read_by_the_dictionary() -> None:
+    assert row(element(NAME, "ZZ", "A^B")).values["PatientName"] == {
+        "Alphabetic": {"FamilyName": "A", "GivenName": "B"}
+    }
+
+
+def test_a_private_creator_holds_for_its_item_only() -> None:
+    creator = element(0x00090010, "LO", "GEMS_IDEN_01", IMPLICIT)
+    full = element(0x00091001, "LO", "FULL", IMPLICIT)
+    found = row(creator, full, sequence(IMAGES, full, syntax=IMPLICIT), syntax=IMPLICIT).values
+    assert found["OtherElements"] == [other(0x00090010, "GEMS_IDEN_01"), other(0x00091001, "FULL")]
+    assert found["DroppedTags"] == [{"TagName": "Tag_00091001", "TagReference": "ReferencedImageSequence[0]"}]
