@@ -207,13 +207,13 @@ def test_losers_leave_their_shard_and_its_columns(folder: Path) -> None:
     new = staging.without_rows(folder, old, {0})
     assert [row["SOPInstanceUID"] for row in rows_of(folder, new)] == ["1.2"]
     assert (new.rows, new.shard) == (1, 0)
-    assert staging.column_paths([old]) == {"OnlyHere", "Modality"}
-    assert staging.column_paths([new]) == {"Modality"}
+    assert staging.column_paths(old) == {"OnlyHere", "Modality"}
+    assert staging.column_paths(new) == {"Modality"}
     assert list(staging.read_receipts(folder)) == [new]
     assert sorted(os.listdir(folder / "shards")) == sorted([new.file, new.keys])
     again = staging.without_rows(folder, new, {1})
     assert rows_of(folder, again) == []
-    assert staging.column_paths([again]) == set()
+    assert staging.column_paths(again) == set()
 
 
 def test_an_instance_is_found_by_its_column(folder: Path) -> None:

@@ -110,4 +110,4 @@ def BQ(  # noqa: N802 - a command object
     with running, output.waiting(str(running.operation.name)) as progress:
         export.run(planned, running, LocalEngine(workers or usable_cores()), progress)
     output.resource({"name": str(source.name)})
-    return output.export_ended(running.operation, table, store)
+    return output.export_ended(running.operation, table, store, embedded=bq_table is None)

@@ -149,19 +149,19 @@ class Output:
         """Print an operation's log."""
         self.resources({name.upper(): name for name in _LOG_COLUMNS}, entries)
 
-    def export_ended(self, operation: Operation, table: object, source: str) -> int:
+    def export_ended(self, operation: Operation, table: object, source: str, *, embedded: bool) -> int:
         """Tell where the table is and what is missing from it; give the exit code."""
         counters = operation.counters
         if not counters.success:
             self.warning(f"no instance in [{source}] could be exported; the table is empty.")
         self.status(f"Table: {table} ({_number(counters.success, 'new row')})")
-        if hint := _query_hint(table):
+        if hint := _query_hint(table, embedded=embedded):
             self.status(f"Look at it: {hint}")
-        if counters.failure:
-            failed = _number(counters.failure, "instance")
-            self.status(f"{failed} failed; see them: dicombq operations logs {operation.id}")
-            return 3
-        return 0
+        if counters.failure or counters.notices:
+            failed = [f"{_number(counters.failure, 'instance')} failed"] if counters.failure else []
+            noticed = [_number(counters.notices, "notice")] if counters.notices else []
+            self.status(f"{', '.join(failed + noticed)}; see them: dicombq operations logs {operation.id}")
+        return 3 if counters.failure else 0
 
     @contextlib.contextmanager
     def waiting(self, name: str) -> Iterator[Callable[[Operation], None]]:
@@ -255,14 +255,15 @@ def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _query_hint(table: object) -> str:
+def _query_hint(table: object, *, embedded: bool) -> str:
     from dicombq.names import DuckdbTable
 
     if not isinstance(table, DuckdbTable):
         return ""
     parts = (part if part.isidentifier() else f"`{part}`" for part in (table.dataset, table.table))
     sql = f"SELECT * FROM {'.'.join(parts)} LIMIT 10"
-    return f"dicombq query --warehouse={shlex.quote(f'duckdb://{table.file}')} {shlex.quote(sql)}"
+    warehouse = "" if embedded else f"--warehouse={shlex.quote(f'duckdb://{table.file}')} "
+    return f"dicombq query {warehouse}{shlex.quote(sql)}"
 
 
 def _ignore(_operation: Operation) -> None:

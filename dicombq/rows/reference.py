@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 MAX_HEADER = 128 << 20
 """Bytes that are read of one instance at most, big values and pixel data not counted."""
 
+MAX_READS = 3_000_000
+"""Pieces that are read of one instance at most: two or three for each element, those in sequences too."""
+
 MAX_ELEMENTS = 100_000
 """Elements of a data set, those in its sequences not counted."""
 
@@ -115,6 +118,7 @@ class _BoundedFile:
         self._file = file
         self._size = size
         self._read = 0
+        self._reads = 0
         self.at_boundary = False
         self.counts = True
         self.overrun = False
@@ -124,8 +128,9 @@ class _BoundedFile:
         left = max(self._size - self._file.tell(), 0)
         boundary, self.at_boundary = self.at_boundary, False
         self._read += min(length, left) if self.counts else 0
-        if self._read > MAX_HEADER:
-            raise Unreadable("OUT_OF_RANGE", f"the header has more than {MAX_HEADER >> 20} MiB")
+        self._reads += 1 if self.counts else 0
+        if self._read > MAX_HEADER or self._reads > MAX_READS:
+            raise Unreadable("OUT_OF_RANGE", f"the header has more than {MAX_HEADER >> 20} MiB or a million elements")
         data = self._file.read(min(length, left))
         if len(data) < length and length not in _LOOK_AHEADS and not boundary:
             self.overrun = True

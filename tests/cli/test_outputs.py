@@ -30,7 +30,7 @@ def test_an_export_prints_what_gcloud_prints(run: Run, scans: Path, home: Path, 
         "Request issued for: [scans]",
         f"Waiting for operation [{OPERATIONS}/OPERATION_ID] to complete...done.",
         "Table: duckdb:///HOME/warehouse.duckdb/dicom.scans (2 new rows)",
-        "Look at it: dicombq query --warehouse=duckdb:///HOME/warehouse.duckdb 'SELECT * FROM dicom.scans LIMIT 10'",
+        "Look at it: dicombq query 'SELECT * FROM dicom.scans LIMIT 10'",
     ]
 
 

@@ -75,18 +75,10 @@ class Fault(Enum):
 
 
 _FAULT_ERRORS: dict[Fault | None, ApiError] = {
-    Fault.RATE_LIMIT: ApiError(
-        429, "rateLimitExceeded", "Exceeded rate limits: too many api requests per user"
-    ),
-    Fault.QUOTA: ApiError(
-        403, "quotaExceeded", "Quota exceeded: Your table exceeded quota for imports per table"
-    ),
-    Fault.INTERNAL: ApiError(
-        500, "internalError", "An internal error occurred and the request could not complete."
-    ),
-    Fault.UNAVAILABLE: ApiError(
-        503, "backendError", "Error encountered during execution. Retrying may solve it."
-    ),
+    Fault.RATE_LIMIT: ApiError(429, "rateLimitExceeded", "Exceeded rate limits: too many api requests per user"),
+    Fault.QUOTA: ApiError(403, "quotaExceeded", "Quota exceeded: Your table exceeded quota for imports per table"),
+    Fault.INTERNAL: ApiError(500, "internalError", "An internal error occurred and the request could not complete."),
+    Fault.UNAVAILABLE: ApiError(503, "backendError", "Error encountered during execution. Retrying may solve it."),
 }
 
 
@@ -167,9 +159,7 @@ class BigQueryFake(UploadStore, ThreadingHTTPServer):
                 _hang_up(connection)
         self.server_close()
 
-    def fail(
-        self, method: str, fault: Fault, times: int = 1, after: int = 0, *, seconds: float = 0.0
-    ) -> None:
+    def fail(self, method: str, fault: Fault, times: int = 1, after: int = 0, *, seconds: float = 0.0) -> None:
         """Let calls of a method go wrong.
 
         Plans for the same call take their turns: each counts its calls from when those before it are spent.
@@ -207,9 +197,7 @@ class BigQueryFake(UploadStore, ThreadingHTTPServer):
                 reply = None
             status = reply.status if reply is not None else None
             self.requests.append(
-                Request(
-                    method, http_method, path, dict(call.query), dict(call.headers), call.body, size, status
-                )
+                Request(method, http_method, path, dict(call.query), dict(call.headers), call.body, size, status)
             )
         return reply
 
@@ -251,9 +239,7 @@ class BigQueryFake(UploadStore, ThreadingHTTPServer):
             return Reply(error.code, _error(error))
 
     def _check_access(self, method: str, call: Call) -> None:
-        if self.require_token is not None and (
-            call.headers.get("Authorization") != f"Bearer {self.require_token}"
-        ):
+        if self.require_token is not None and (call.headers.get("Authorization") != f"Bearer {self.require_token}"):
             message = "Request had invalid authentication credentials."
             raise ApiError(401, "authError", message)
         permission = "jobs.insert" if method.startswith("jobs.upload.") else method
@@ -261,9 +247,7 @@ class BigQueryFake(UploadStore, ThreadingHTTPServer):
             place = call.params.get("project", "")
             if "dataset" in call.params:
                 place = ".".join([f"{place}:{call.params['dataset']}", *_table_of(call)])
-            message = (
-                f"Access Denied: {place}: Permission bigquery.{permission} denied (or it may not exist)."
-            )
+            message = f"Access Denied: {place}: Permission bigquery.{permission} denied (or it may not exist)."
             raise ApiError(403, "accessDenied", message)
 
     def _perform(self, method: str, call: Call) -> Reply:

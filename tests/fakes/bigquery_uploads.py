@@ -126,8 +126,7 @@ def _receive(session: Session, content_range: str | None, media: bytes) -> int |
         raise invalid(f"Content-Range {content_range} does not fit a body of {len(media)} bytes")
     if first > len(session.data):
         raise invalid(
-            f"The upload offset is {first} byte(s), which exceeds already uploaded size of "
-            f"{len(session.data)} byte(s)."
+            f"The upload offset is {first} byte(s), which exceeds already uploaded size of {len(session.data)} byte(s)."
         )
     is_last = total == last + 1
     kept = len(media) if is_last else (last + 1) // _CHUNK * _CHUNK - first

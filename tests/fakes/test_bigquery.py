@@ -147,9 +147,7 @@ def test_a_schema_change_may_add_and_relax(fake: BigQueryFake, client: bigquery.
         ([ID, NAME, SchemaField("new", "DATE", "REQUIRED")], "Cannot add required fields"),
     ],
 )
-def test_other_schema_changes_are_refused(
-    client: bigquery.Client, schema: list[SchemaField], message: str
-) -> None:
+def test_other_schema_changes_are_refused(client: bigquery.Client, schema: list[SchemaField], message: str) -> None:
     table = client.create_table(bigquery.Table("p.d.t", [ID, NAME]))
     table.schema = schema
     with pytest.raises(exceptions.BadRequest, match=message) as refused:
@@ -181,9 +179,7 @@ def nested(levels: int) -> SchemaField:
     ],
     ids=["digit", "dash", "accent", "long", "reserved", "twice", "empty", "type", "deep", "many"],
 )
-def test_schemas_that_bigquery_refuses_are_invalid(
-    client: bigquery.Client, schema: list[SchemaField]
-) -> None:
+def test_schemas_that_bigquery_refuses_are_invalid(client: bigquery.Client, schema: list[SchemaField]) -> None:
     with pytest.raises(exceptions.BadRequest) as refused:
         client.create_table(bigquery.Table("p.d.t", schema))
     assert refused.value.errors[0]["reason"] == "invalid"
@@ -224,9 +220,7 @@ VALUES: list[tuple[str, Any, Any]] = [
 
 
 @pytest.mark.parametrize(("kind", "value", "expected"), VALUES)
-def test_values_come_back_as_python_values(
-    client: bigquery.Client, kind: str, value: Any, expected: Any
-) -> None:
+def test_values_come_back_as_python_values(client: bigquery.Client, kind: str, value: Any, expected: Any) -> None:
     schema = [SchemaField("one", kind), SchemaField("many", kind, "REPEATED"), SchemaField("none", kind)]
     load(client, [{"one": value, "many": [value, value]}], schema=schema).result(retry=NEVER)
     (row,) = client.list_rows(client.get_table("p.d.t"))
@@ -380,9 +374,7 @@ def test_append_adds_fields_only_with_the_option(fake: BigQueryFake, client: big
     ]
 
 
-@pytest.mark.parametrize(
-    "field", [SchemaField("id", "STRING"), SchemaField("id", "INTEGER", "REPEATED"), NAME]
-)
+@pytest.mark.parametrize("field", [SchemaField("id", "STRING"), SchemaField("id", "INTEGER", "REPEATED"), NAME])
 def test_append_with_another_schema_fails_even_with_the_option(
     fake: BigQueryFake, client: bigquery.Client, field: SchemaField
 ) -> None:

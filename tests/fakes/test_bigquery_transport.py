@@ -48,9 +48,7 @@ def client(fake: BigQueryFake, monkeypatch: pytest.MonkeyPatch) -> Iterator[bigq
 
 
 def load(client: bigquery.Client, body: bytes, *, job_id: str = "j", resumable: bool = False) -> Any:
-    config = bigquery.LoadJobConfig(
-        source_format="NEWLINE_DELIMITED_JSON", schema=[SchemaField("id", "INTEGER")]
-    )
+    config = bigquery.LoadJobConfig(source_format="NEWLINE_DELIMITED_JSON", schema=[SchemaField("id", "INTEGER")])
     size = None if resumable else len(body)
     return client.load_table_from_file(
         io.BytesIO(body), "p.d.t", size=size, num_retries=0, job_id=job_id, job_config=config
@@ -104,9 +102,7 @@ def test_a_resumable_upload_goes_on_after_a_lost_chunk(fake: BigQueryFake) -> No
         send("PUT", url, data[CHUNK : 2 * CHUNK], Content_Range=f"bytes {CHUNK}-{2 * CHUNK - 1}/{size}")
     status, headers, _ = send("PUT", url, Content_Range=f"bytes */{size}")
     assert (status, headers["Range"]) == (308, f"bytes=0-{2 * CHUNK - 1}")
-    status, _, body = send(
-        "PUT", url, data[2 * CHUNK :], Content_Range=f"bytes {2 * CHUNK}-{size - 1}/{size}"
-    )
+    status, _, body = send("PUT", url, data[2 * CHUNK :], Content_Range=f"bytes {2 * CHUNK}-{size - 1}/{size}")
     assert (status, json.loads(body)["status"]) == (200, {"state": "DONE"})
     assert len(fake.rows("p.d.t")) == 60_000
     assert json.loads(send("PUT", url, Content_Range="bytes */*")[2])["jobReference"]["jobId"] == "j"
@@ -196,12 +192,8 @@ def test_a_table_is_replaced_by_put(fake: BigQueryFake, client: bigquery.Client)
     assert json.loads(send("PUT", url, b"{")[2])["error"]["errors"][0]["reason"] == "parseError"
 
 
-def test_timestamps_are_seconds_unless_asked_for_in_microseconds(
-    fake: BigQueryFake, client: bigquery.Client
-) -> None:
-    config = bigquery.LoadJobConfig(
-        source_format="NEWLINE_DELIMITED_JSON", schema=[SchemaField("x", "TIMESTAMP")]
-    )
+def test_timestamps_are_seconds_unless_asked_for_in_microseconds(fake: BigQueryFake, client: bigquery.Client) -> None:
+    config = bigquery.LoadJobConfig(source_format="NEWLINE_DELIMITED_JSON", schema=[SchemaField("x", "TIMESTAMP")])
     body = io.BytesIO(b'{"x": "1970-01-01T00:00:01.5Z"}')
     client.load_table_from_file(body, "p.d.t", job_config=config, size=31).result(retry=NEVER)
     url = f"{fake.url}/bigquery/v2/projects/p/datasets/d/tables/t/data"
@@ -263,9 +255,7 @@ def test_a_connection_closes_before_or_after_the_work(
 
 
 @pytest.mark.parametrize("method", ["jobs.insert", "jobs.upload.start", "jobs.upload.chunk"])
-def test_uploads_fail_where_they_are_told_to(
-    fake: BigQueryFake, client: bigquery.Client, method: str
-) -> None:
+def test_uploads_fail_where_they_are_told_to(fake: BigQueryFake, client: bigquery.Client, method: str) -> None:
     fake.fail(method, Fault.INTERNAL)
     with pytest.raises(exceptions.InternalServerError):
         load(client, b'{"id": 1}', resumable=method != "jobs.insert")
