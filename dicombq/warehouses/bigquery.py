@@ -7,8 +7,9 @@ import contextlib
 import copy
 import gzip
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ _TEMPORARY_REASONS = frozenset(
     }
 )
 _NETWORK = (requests.exceptions.RequestException, ConnectionError, google.auth.exceptions.TransportError)
+_PLACE = re.compile(r"\[\d+:\d+\]|Not found: ")
 _WRITE_DISPOSITIONS = {Disposition.WRITE_TRUNCATE: "WRITE_TRUNCATE", Disposition.WRITE_APPEND: "WRITE_APPEND"}
 """Whatever the table's state was when it was looked at: the load checks it again."""
 
@@ -137,13 +139,9 @@ class BigQueryWarehouse:
         """Answer a query in GoogleSQL."""
         from dicombq.warehouses.googlesql import standard_names  # noqa: PLC0415 - exports do not need sqlglot
 
-        with _errors("the query"):
-            try:
-                rows = self._client.query(standard_names(sql), job_retry=None).result(retry=self._retry)
-            except api.BadRequest as error:
-                raise SqlError(_first_reason(error) or "the query is not valid") from None
-            columns = tuple(field.name for field in rows.schema)
-            return QueryResult(columns, (tuple(row.values()) for row in rows))
+        with _query_errors():
+            rows = self._client.query(standard_names(sql), job_retry=None).result(retry=self._retry)
+        return QueryResult(tuple(field.name for field in rows.schema), _stream(rows))
 
     def _get_table(self, table: BigQueryTable) -> bigquery.Table | None:
         try:
@@ -247,6 +245,23 @@ class BigQueryWarehouse:
             with contextlib.suppress(GoogleAPICallError, RetryError, *_NETWORK):
                 self._client.cancel_job(job.job_id, location=job.location, retry=self._retry)
             raise
+
+
+def _stream(rows: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    with _query_errors():
+        for row in rows:
+            yield tuple(row.values())
+
+
+@contextlib.contextmanager
+def _query_errors() -> Iterator[None]:
+    with _errors("the query"):
+        try:
+            yield
+        except (api.BadRequest, api.NotFound) as error:
+            # with a place in the query it was refused before any row was read, so it holds no patient's value
+            known = _PLACE.search(error.message)
+            raise SqlError(error.message.split("\n")[0] if known else "the query failed on a value") from None
 
 
 def _id(table: BigQueryTable) -> str:

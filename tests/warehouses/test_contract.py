@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dicombq.disposition import Disposition, TableState
-from dicombq.errors import DicombqError, FailedPrecondition, NotAWarehouse, TableExists, TableNotEmpty
+from dicombq.errors import DicombqError, FailedPrecondition, NotAWarehouse, SqlError, TableExists, TableNotEmpty
 from dicombq.table.fields import Field
 from dicombq.table.mapping import DROPPED_TAGS, flattened_fields, json_fields
 from dicombq.warehouses.base import FieldConflict
@@ -315,3 +315,29 @@ def test_a_view_is_no_destination(place: Place) -> None:
     for disposition in Disposition:
         with pytest.raises(NotAWarehouse, match="tView"):
             place.load(NEW, ID, table=view, disposition=disposition)
+
+
+def test_a_query_is_answered_in_googlesql(place: Place) -> None:
+    place.needs("queries")
+    place.load([{"Id": 1, "Items": [{"Name": "a"}, {"Name": "b"}]}], ID, FLAT)
+    name = f"{place.table.dataset}.{place.table.table}"
+    result = place.warehouse.query(f"SELECT Id, item.Name FROM `{name}`, UNNEST(Items) AS item ORDER BY item.Name DESC")
+    assert result.columns == ("Id", "Name")
+    assert list(result.rows) == [(1, "b"), (1, "a")]
+
+
+@pytest.mark.parametrize("sql", ["SELECT Nothing FROM `{}`", "SELECT * FROM `{}_2`", "SELECT FROM"])
+def test_a_query_that_cannot_be_meant_is_an_sql_error(place: Place, sql: str) -> None:
+    place.needs("queries")
+    place.load(OLD, ID)
+    with pytest.raises(SqlError) as error:
+        list(place.warehouse.query(sql.format(f"{place.table.dataset}.{place.table.table}")).rows)
+    assert error.value.message
+
+
+def test_a_query_that_fails_on_a_value_does_not_name_it(place: Place) -> None:
+    place.needs("queries")
+    place.load([{"Name": "CANARY^Patient"}], NAME)
+    with pytest.raises(SqlError) as error:
+        list(place.warehouse.query(f"SELECT CAST(Name AS INT64) FROM {place.table.dataset}.{place.table.table}").rows)
+    assert "CANARY" not in f"{error.value.message}{error.value.hint}"
