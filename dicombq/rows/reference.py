@@ -15,11 +15,11 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias, cast
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filereader import data_element_generator, read_sequence
-from pydicom.tag import BaseTag
 
 from dicombq.dicom.dictionary import effective_vr, is_private, is_private_creator, lookup
 from dicombq.dicom.text import DEFAULT, Charset, charset
@@ -121,6 +121,7 @@ class _BoundedFile:
         self._reads = 0
         self.at_boundary = False
         self.counts = True
+        self.goes_on = False
         self.overrun = False
         self.rest = b""
 
@@ -180,12 +181,13 @@ def _read(file: _BoundedFile, record: Record, max_element_size: int) -> Row:
     if syntax == part10.DEFLATED_LITTLE_ENDIAN:
         inflated = part10.inflate(file.parsed())
         file = _BoundedFile(inflated, inflated.seek(0, 2))
+        file.goes_on = inflated.tell() == part10.MAX_INFLATED  # the rest is not inflated
         inflated.seek(0)
     position = file.tell()
     encoding = part10.detect_encoding(syntax, file.read(6))
     file.seek(position)
     file.overrun = False
-    elements = _top_level(file, encoding, max_element_size, record)
+    elements = _top_level(file, encoding, max_element_size)
     if _DIRECTORY_RECORD_SEQUENCE in elements or _uid(elements, _SOP_CLASS_UID) == part10.DICOMDIR:
         raise NotAnInstance("a DICOMDIR")
     if all(tag >> 16 < _FIRST_GROUP for tag in elements):  # zeros read as elements of group 0000
@@ -205,7 +207,7 @@ def _read_meta(file: _BoundedFile) -> Elements:
     generator = data_element_generator(
         file.parsed(), implicit, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2
     )
-    return {element.tag: element for element, _ in _checked(file, generator, [0])}
+    return {element.tag: element for element, _ in _checked(file, generator)}
 
 
 def _without_big(meta: Elements, max_size: int) -> Elements:
@@ -215,13 +217,12 @@ def _without_big(meta: Elements, max_size: int) -> Elements:
     }
 
 
-def _top_level(file: _BoundedFile, encoding: Encoding, max_size: int, record: Record) -> Elements:
+def _top_level(file: _BoundedFile, encoding: Encoding, max_size: int) -> Elements:
     elements: Elements = {}
-    current = [0, 0]
+    number = count(1)
 
     def note(tag: int, _vr: str | None, _length: int) -> bool:
-        current[:] = [tag, current[1] + 1]
-        if current[1] > MAX_ELEMENTS:
+        if next(number) > MAX_ELEMENTS:
             raise Unreadable("OUT_OF_RANGE", f"the data set has more than {MAX_ELEMENTS:,} elements")
         file.counts = tag not in _PIXEL_DATA
         return False
@@ -229,34 +230,27 @@ def _top_level(file: _BoundedFile, encoding: Encoding, max_size: int, record: Re
     generator = data_element_generator(
         file.parsed(), encoding.implicit, encoding.little_endian, stop_when=note, defer_size=max_size - 1
     )
-    for element, end in _checked(file, generator, current):
+    for element, end in _checked(file, generator):
         if isinstance(element, DataElement) and end - (element.file_tell or 0) >= max_size:
             element = RawDataElement(element.tag, "SQ", max_size, None, 0, False, True)  # noqa: PLW2901 - only its size counts
         elements[element.tag] = element
         if file.overrun:
-            record.notice(element.tag, "shorter than its length says")
             break
     if not file.overrun and file.has_rest() and not _PIXEL_DATA & elements.keys():
         raise Unreadable("DATA_LOSS", "the data set ends in the middle of an element")
     return elements
 
 
-def _checked(file: _BoundedFile, generator: Iterator[Raw], current: list[int]) -> Iterator[tuple[Raw, int]]:
-    """Give each element and where it ends; only pixel data may be longer than the file."""
+def _checked(file: _BoundedFile, generator: Iterator[Raw]) -> Iterator[tuple[Raw, int]]:
+    """Give each element and where it ends, which is never beyond the file's end."""
     while True:
         file.at_boundary = True
-        try:
-            element = next(generator, None)
-        except EOFError:
-            if current[0] not in _PIXEL_DATA:
-                raise
-            file.overrun = True
-            element = RawDataElement(BaseTag(current[0]), "OB", _UNDEFINED, None, 0, False, True)
+        element = next(generator, None)
         if element is None:
             return
         short = isinstance(element, RawDataElement) and _is_short(element)
         file.overrun = file.overrun or short
-        if file.overrun and element.tag not in _PIXEL_DATA:
+        if file.overrun and not (file.goes_on and element.tag in _PIXEL_DATA):
             raise Unreadable("DATA_LOSS", f"the file ends within {_named(element.tag)}")
         yield element, file.tell()
 
@@ -310,7 +304,7 @@ def _add_elements(record: Record, elements: Iterable[Raw], context: _Context) ->
     creators: dict[int, str] = {}
     for value in _decide_vrs(ordered, context.signed, creators):
         raw = value.raw
-        if isinstance(raw, RawDataElement) and _is_short(raw) and value.tag not in _PIXEL_DATA:
+        if isinstance(raw, RawDataElement) and _is_short(raw):
             raise Unreadable("DATA_LOSS", f"an item ends within {_named(value.tag)}")
         if isinstance(raw, RawDataElement) and raw.value is None and raw.length:
             found = column(value.tag, value.vr)

@@ -29,10 +29,6 @@ PADDING = "FFFCFFFC"
 CHARACTER_SET = "00080005"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 IMPLICIT = "1.2.840.10008.1.2"
-BORROWED = {
-    "pydicom_pydicom/MR_truncated.dcm": "pydicom_pydicom/MR_small.dcm",
-    "pydicom_pydicom-data/emri_small_jpeg_2k_lossless_too_short.dcm": "pydicom_pydicom-data/emri_small.dcm",
-}
 UNSPLIT = {"LT", "ST", "UR", "UT"}
 NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
 BINARY = {"OB", "OD", "OF", "OL", "OV", "OW", "UN"}
@@ -97,7 +93,7 @@ def truth_file(path: str, suffix: str) -> Path:
 
 def has_truth(path: str) -> bool:
     """Whether DCMTK could read the file, or the file that it was cut from."""
-    return path in BORROWED or truth_file(path, ".json").exists() or truth_file(path, ".dcmdump.txt").exists()
+    return truth_file(path, ".json").exists() or truth_file(path, ".dcmdump.txt").exists()
 
 
 def read_json(path: Path) -> Any:
@@ -109,10 +105,6 @@ def load(path: str) -> Dump:
     """Read a file's dump and put back what the dump lost."""
     data = file_of(path).read_bytes()
     used: Counter[str] = Counter()
-    if path in BORROWED:
-        used["borrowed"] += 1
-        dataset = {tag: found for tag, found in load(BORROWED[path]).dataset.items() if tag != PADDING}
-        return Dump(path, meta_header(data), dataset, data, used)
     if not truth_file(path, ".json").exists():
         meta, dataset = read_dcmdump(truth_file(path, ".dcmdump.txt").read_text(encoding="latin-1"), used)
         return Dump(path, meta, dataset, data, used)

@@ -39,7 +39,6 @@ NORMALISATIONS = {
     "padding": "dcmodify left out Data Set Trailing Padding: it is put back where the file has it.",
     "dcmdump": "dcm2json does not know this file's character set: what dcmdump printed is read instead.",
     "japanese": "This DCMTK was built without ISO IR 13 and 87: the bytes that it printed are decoded here.",
-    "borrowed": "DCMTK reads no file that is cut off in its Pixel Data: the data set is its whole twin's.",
 }
 
 INTEGERS = {"SL", "SS", "UL", "US", "SV", "UV", "AT"}
