@@ -73,7 +73,7 @@ def read_duckdb(table: DuckdbTable) -> list[Row]:
     """Read a DuckDB table; JSON comes as text."""
     with duckdb.connect(str(table.file), read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        found = connection.table(f'"{table.dataset}"."{table.table}"')
+        found = connection.sql(f'FROM "{table.dataset}"."{table.table}"')
         kinds = [str(kind) for kind in found.types]
         return [
             {

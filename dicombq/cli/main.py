@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
 import click
 
@@ -29,6 +30,8 @@ CLI = click.version_option(__version__, prog_name="dicombq", message="%(prog)s %
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line and give its exit code."""
     os.umask(0o077)  # what is written holds patients' data
+    # Google's clients say at each start on Python 3.10 that their support for it will end
+    warnings.filterwarnings("ignore", category=FutureWarning, module="google")
     try:
         result = CLI.main(arguments, prog_name="dicombq", standalone_mode=False)
     except click.UsageError as error:
