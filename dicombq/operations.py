@@ -18,6 +18,7 @@ import os
 import secrets
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
@@ -251,6 +252,11 @@ class RunningOperation:
     """An operation that this process runs: its state is written here and nowhere else.
 
     Use it as a context manager: an error inside ends the operation with it.
+
+    Parameters
+    ----------
+    debug
+        Messages of severity DEBUG and how often each was logged.
     """
 
     WRITE_INTERVAL = 0.5
@@ -258,6 +264,7 @@ class RunningOperation:
 
     def __init__(self, operation: Operation, log_path: Path) -> None:
         self.operation = operation
+        self.debug: Counter[str] = Counter()
         self._written = 0.0
         with contextlib.ExitStack() as files:
             self._lock = files.enter_context(open_private(operation.folder / "lock"))
@@ -290,6 +297,8 @@ class RunningOperation:
         """Append to the log."""
         moment = now()
         for entry in entries:
+            if entry.severity == "DEBUG":
+                self.debug[entry.message] += 1
             self._log.write(json.dumps({"time": moment, **asdict(entry)}, ensure_ascii=False).encode() + b"\n")
         self._log.flush()
 

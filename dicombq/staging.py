@@ -195,6 +195,8 @@ class _ShardWriter:
         keys.write(orjson.dumps(key) + b"\n")
         notices = [LogEntry("NOTICE", "", found.uri, notice.tag, notice.reason) for notice in found.row.notices]
         receipt.log.extend(notices)
+        if found.row.handed_over:
+            receipt.log.append(LogEntry("DEBUG", "", found.uri, "", f"read by pydicom: {found.row.handed_over}"))
         self.receipt = replace(
             receipt,
             rows=receipt.rows + 1,

@@ -109,5 +109,7 @@ def BQ(  # noqa: N802 - a command object
     running = operations.OperationStore(home).create(parent, str(source.name), str(table))
     with running, output.waiting(str(running.operation.name)) as progress:
         export.run(planned, running, LocalEngine(workers or usable_cores()), progress)
+    for message, number in running.debug.most_common():
+        output.debug(f"{number:,} x {message}")
     output.resource({"name": str(source.name)})
     return output.export_ended(running.operation, table, store, embedded=bq_table is None)

@@ -71,6 +71,11 @@ class Output:
         """Tell people how it goes."""
         _write(sys.stderr, f"{_on_one_line(text)}\n")
 
+    def debug(self, text: str) -> None:
+        """Tell what only ``--verbosity=debug`` wants to know."""
+        if self._level <= _LEVELS["debug"]:
+            _write(sys.stderr, f"DEBUG: {_on_one_line(text)}\n")
+
     def warning(self, text: str) -> None:
         """Warn, unless ``--verbosity`` says not to."""
         if self._level <= _LEVELS["warning"]:

@@ -37,12 +37,15 @@ class Row:
         Values that did not fit their column, text that could not be decoded.
     uids
         Study, Series and SOP Instance UID, empty where there is none.
+    handed_over
+        Why the walker left the instance to the reference; empty where it did not.
     """
 
     values: dict[str, Json]
     columns: frozenset[str]
     uids: tuple[str, ...]
     notices: list[Notice] = field(default_factory=list)
+    handed_over: str = ""
 
 
 class Unreadable(Exception):

@@ -39,7 +39,7 @@ class MetadataRecord(Record):
         found = column(tag, vr)
         if found.kind is Kind.SKIPPED or tag >> 16 == 0x0002:
             return None
-        if found.kind is Kind.DROPPED or self._depth + (vr == "SQ") > MAX_DEPTH:
+        if found.kind is Kind.DROPPED or self.depth + (vr == "SQ") > MAX_DEPTH:
             self.drop(found.name)
             return None
         return found
@@ -59,14 +59,14 @@ class MetadataRecord(Record):
         element: dict[str, Json] = {"vr": vr}
         if any(value != "" for value in values):
             element["Value"] = [_model_value(value, vr) for value in values]
-        self._values[f"{tag:08X}"] = element
+        self.values[f"{tag:08X}"] = element
 
     def add_sequence(self, tag: int, _found: Column, items: Sequence[Record]) -> None:
         """Add a sequence's items, empty ones too (PS3.18 F.2.5)."""
         element: dict[str, Json] = {"vr": "SQ"}
         if items:
             element["Value"] = [item.close() for item in items]
-        self._values[f"{tag:08X}"] = element
+        self.values[f"{tag:08X}"] = element
 
 
 def _uid(element: Json) -> str:

@@ -46,11 +46,11 @@ class Record:
     def __init__(self, instance: Instance, path: str = "", reference: str = "", depth: int = 0) -> None:
         self.instance = instance
         self.used = False
-        self._path = path
+        self.path = path
         self._reference = reference
-        self._depth = depth
-        self._values: dict[str, Json] = {}
-        self._other: list[Json] = []
+        self.depth = depth
+        self.values: dict[str, Json] = {}
+        self.other: list[Json] = []
 
     def row(self) -> Row:
         """Finish the instance's row; for the record of the whole data set."""
@@ -64,16 +64,16 @@ class Record:
 
     def close(self) -> dict[str, Json]:
         """Give the record's values."""
-        if self._other:
-            self._values["OtherElements"] = self._other
-        return self._values
+        if self.other:
+            self.values["OtherElements"] = self.other
+        return self.values
 
     def place(self, tag: int, vr: str) -> Column | None:
         """Find an element's column; None where it has none, which is then noted in DroppedTags."""
         found = column(tag, vr)
         if found.kind is Kind.SKIPPED:
             return None
-        if found.kind is Kind.DROPPED or self._depth + found.records > MAX_RECORD_DEPTH:
+        if found.kind is Kind.DROPPED or self.depth + found.records > MAX_RECORD_DEPTH:
             self.drop(found.name)
             return None
         return found
@@ -108,27 +108,27 @@ class Record:
         else:
             fitted = self._fit(tag, vr, found, values)
             if fitted is not None:
-                self._values[found.name] = fitted
+                self.values[found.name] = fitted
 
     def add_sequence(self, _tag: int, found: Column, items: Sequence[Record]) -> None:
         """Add a sequence's items, closed by this; without a column in any of them there is no column at all."""
         if any(item.used for item in items):
             self.used = True
-            self._values[found.name] = [item.close() for item in items]
+            self.values[found.name] = [item.close() for item in items]
 
     def item(self, found: Column, position: int) -> Record:
         """Begin an item of a sequence."""
         reference = f"{self._reference}." if self._reference else ""
         return type(self)(
             self.instance,
-            f"{self._path}{found.name}.",
+            f"{self.path}{found.name}.",
             f"{reference}{found.name}[{position}]",
-            self._depth + 1,
+            self.depth + 1,
         )
 
     def _use(self, name: str) -> None:
         self.used = True
-        self.instance.columns.add(self._path + name)
+        self.instance.columns.add(self.path + name)
 
     def _add_other(self, tag: int, vr: str, found: Column, values: list[Value]) -> None:
         if found.vr == "SQ" and not values:
@@ -139,14 +139,14 @@ class Record:
 
     def _append_other(self, tag: int, texts: list[str]) -> None:
         self._use("OtherElements")
-        self._other.append({"Tag": tag_name(tag), "Data": list(texts)})
+        self.other.append({"Tag": tag_name(tag), "Data": list(texts)})
 
     def _add_repeating(self, tag: int, vr: str, found: Column, values: list[Value]) -> None:
         entry: dict[str, Json] = {"Id": f"{tag >> 16:04X}"}
         fitted = self._fit(tag, vr, found, values)
         if fitted is not None:
             entry["Value"] = fitted
-        entries = self._values.setdefault(found.name, [])
+        entries = self.values.setdefault(found.name, [])
         if isinstance(entries, list):
             entries.append(entry)
 
@@ -177,7 +177,7 @@ class Record:
 
     def _unfit(self, tag: int, found: Column, texts: list[str], reason: str) -> None:
         self.notice(tag, reason)
-        if self._depth + 1 > MAX_RECORD_DEPTH:
+        if self.depth + 1 > MAX_RECORD_DEPTH:
             self.drop(found.name)
         else:
             self._append_other(tag, texts)

@@ -15,8 +15,8 @@ from dicombq.errors import NotFound, NotPermitted
 from dicombq.files import printable
 from dicombq.names import Parent, StoreName
 from dicombq.rows.base import NotAnInstance, Unreadable
+from dicombq.rows.reader import read_row
 from dicombq.rows.record import Record
-from dicombq.rows.reference import read_row
 from dicombq.stores.base import Failure, Found, InstanceRef, Listed, Result, Skipped
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")

@@ -1,0 +1,564 @@
+"""The row of an instance, straight from its header's bytes: the fast path.
+
+Elements are found by one look-up on their tag and VR as they stand in the file. Their bytes are converted by
+`dicombq.dicom.values` and their columns decided by `dicombq.table.mapping`, as in the reference; what was converted
+once is remembered. Whatever is not plainly well-formed is handed over to the reference, whole.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import struct
+import zlib
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
+
+from dicombq.dicom.dictionary import AMBIGUOUS_SIGN, effective_vr, is_private, is_private_creator, lookup
+from dicombq.dicom.text import DEFAULT, Charset, charset
+from dicombq.dicom.values import KNOWN_VRS, TEXT_VRS, Json, Unfit, Value, as_text, fit, parse, utc_offset
+from dicombq.rows import part10
+from dicombq.rows.base import NotAnInstance, Row
+from dicombq.rows.part10 import Encoding
+from dicombq.rows.record import Instance, Record
+from dicombq.table.mapping import MAX_ELEMENT_SIZE, MAX_RECORD_DEPTH, Column, Kind, column
+
+PREFIX = 16 << 10
+"""Bytes of the first read; most headers are shorter."""
+
+MAX_HEADER = 128 << 20
+"""Bytes that are read of one instance at most, big values and pixel data not counted."""
+
+MAX_ELEMENTS = 100_000
+"""Elements of a data set or item."""
+
+_MAX_HANDLERS = 1 << 16
+_MAX_REMEMBERED = 1 << 14
+_MAX_REMEMBERED_SIZE = 64
+
+_UNDEFINED = 0xFFFFFFFF
+_SPECIFIC_CHARACTER_SET = 0x00080005
+_TIMEZONE_OFFSET = 0x00080201
+_SOP_CLASS_UID = 0x00080016
+_PIXEL_REPRESENTATION = 0x00280103
+_DIRECTORY_RECORD_SEQUENCE = 0x00041220
+_FIRST_GROUP = 0x0004  # of a data set (PS3.10 8.6, PS3.7 9.3)
+_MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
+_TRANSFER_SYNTAX_UID = 0x00020010
+_BEFORE_CHARACTER_SET = frozenset({-1, 0x00080000, 0x00080001})  # nothing, or numbers
+_PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+_CONTEXT_TAGS = frozenset(
+    {
+        _MEDIA_STORAGE_SOP_CLASS_UID,
+        _TRANSFER_SYNTAX_UID,
+        _SPECIFIC_CHARACTER_SET,
+        _SOP_CLASS_UID,
+        _TIMEZONE_OFFSET,
+        _PIXEL_REPRESENTATION,
+    }
+)
+_META_GROUP = b"\x02\x00"
+_ITEM_START, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+
+
+# an element's first eight bytes: tag, VR and short length, or tag and length under Implicit VR
+_HEADERS = {
+    Encoding(implicit, little_endian): struct.Struct(("<" if little_endian else ">") + ("4sL" if implicit else "6sH"))
+    for implicit in (False, True)
+    for little_endian in (False, True)
+}
+_LENGTHS = {True: struct.Struct("<L"), False: struct.Struct(">L")}
+
+
+class HandOver(Exception):
+    """Something that the walker leaves to the reference; the reason names no value."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+# What the walker does with an element; plain numbers, because an enum's members cost a look-up each time.
+_VALUE = 0  # into a column or OtherElements; its value may be remembered
+_ADD = 1  # the same, without remembering
+_SPECIAL = 2  # the same, and it changes how others are read
+_SKIP = 3
+_DROP = 4
+_SEQUENCE = 5
+_MARK = 6  # where items begin and end
+
+# Whose elements the walker walks over
+_META = 0
+_DATA_SET = 1
+_ITEM = 2
+_OPEN_ITEM = 3  # a delimiter ends it
+
+# How a remembered value, which nobody can change, becomes one that anybody may
+_SCALAR = 0
+_LIST = 1
+_OTHER = 2
+_NAME = 3
+_NAMES = 4
+
+
+class _Handler(NamedTuple):
+    """All that is known of an element before its length."""
+
+    step: int
+    tag: int
+    vr: str
+    wide: int  # where its length of four bytes stands (PS3.5 7.1.2), 0 where it is that of the first eight bytes
+    little_endian: bool
+    found: Column
+    memory: bytes  # tag, VR and byte order: with the value's bytes the key to what is remembered
+
+
+_Remembered: TypeAlias = tuple[int, Any]
+
+_handlers: dict[Encoding, dict[bytes, _Handler]] = {}
+_remembered: dict[bytes, _Remembered] = {}
+
+
+def read_row(
+    file: BinaryIO,
+    size: int,
+    *,
+    claims: bool = True,
+    record_type: type[Record] = Record,
+    max_element_size: int = MAX_ELEMENT_SIZE,
+) -> Row:
+    """Read an instance's row; parameters and errors are those of `dicombq.rows.reference.read_row`.
+
+    Raises
+    ------
+    HandOver
+        For what is not plainly well-formed.
+    """
+    head = file.read(min(PREFIX, size))
+    start = part10.dataset_start(head[:1024], size, claims=claims)
+    zone = dt.timezone.utc
+    for _ in range(2):
+        record = record_type(Instance(zone))
+        try:
+            _Walker(file, head, size, max_element_size).walk_file(record, start)
+            return record.row()
+        except _OtherZone as other:
+            zone = other.zone
+    raise HandOver("two time zones")
+
+
+class _OtherZone(Exception):
+    """Timezone Offset From UTC (0008,0201) stands behind a DT that needs it."""
+
+    def __init__(self, zone: dt.timezone) -> None:
+        super().__init__()
+        self.zone = zone
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What an item inherits from the data set around it.
+
+    Parameters
+    ----------
+    settled
+        Whether Pixel Representation, if there is any, was seen in all data sets around it.
+    """
+
+    charset: Charset = DEFAULT
+    signed: bool = False
+    settled: bool = True
+
+
+class _Walker:
+    """Walks over one file: `buffer` holds what was read of it, from `base` on; positions are in the buffer."""
+
+    def __init__(self, file: BinaryIO, head: bytes, size: int, max_element_size: int) -> None:
+        self.file = file
+        self.buffer = head
+        self.base = 0
+        self.size = size
+        self.max_element_size = max_element_size
+        self.use(Encoding(implicit=False, little_endian=True))
+        self.meta: dict[int, bytes] = {}
+        self.has_datetime = False
+        self.has_pixel_data = False
+
+    def use(self, encoding: Encoding) -> None:
+        """Read what follows in an encoding."""
+        self.encoding = encoding
+        self.handlers = _handlers.setdefault(encoding, {})
+        self.unpack = _HEADERS[encoding].unpack_from
+        self.unpack_long = _LENGTHS[encoding.little_endian].unpack_from
+
+    def walk_file(self, record: Record, start: int) -> None:
+        """Walk over File Meta Information and data set."""
+        position = start
+        if self.extend(start + 8)[start : start + 2] == _META_GROUP:
+            position = self.walk(record, start, self.size, _Context(), level=_META)
+        if _uid(self.meta.get(_MEDIA_STORAGE_SOP_CLASS_UID, b"")) == part10.DICOMDIR:
+            raise NotAnInstance("a DICOMDIR")
+        syntax = _uid(self.meta.get(_TRANSFER_SYNTAX_UID, b"")) or None
+        if syntax == part10.DEFLATED_LITTLE_ENDIAN:
+            position = self.inflate(position)
+        first = self.extend(position + 8)[position : position + 6]
+        if self.base + position + 8 > self.size:
+            raise HandOver("a data set without elements")
+        self.use(part10.detect_encoding(syntax, first))
+        self.walk(record, position, self.size - self.base, _Context(), level=_DATA_SET)
+
+    def inflate(self, position: int) -> int:
+        """Go on in the inflated data set."""
+        self.file.seek(self.base + position)
+        try:
+            self.file = part10.inflate(self.file)
+        except zlib.error:
+            raise HandOver("a damaged deflated data set") from None
+        self.size = self.file.seek(0, 2)
+        if self.size == part10.MAX_INFLATED:
+            raise HandOver("a deflated data set beyond the limit")
+        self.base, self.buffer = 0, b""
+        return 0
+
+    def extend(self, end: int) -> bytes:
+        """Read on until the buffer reaches `end`, or the file's end; what was read stays where it is."""
+        missing = end - len(self.buffer)
+        if missing > 0:
+            position = self.base + len(self.buffer)
+            self.file.seek(position)
+            length = min(max(missing, len(self.buffer), PREFIX), self.size - position)
+            self.buffer += self.file.read(max(length, 0))
+            if len(self.buffer) > MAX_HEADER:
+                raise HandOver("a header beyond the limit")
+        return self.buffer
+
+    def skip(self, position: int) -> int:
+        """Forget the buffer up to a position beyond it; give where that is now."""
+        self.base += position
+        self.buffer = b""
+        return 0
+
+    def walk(self, record: Record, position: int, end: int, context: _Context, level: int) -> int:  # noqa: C901, PLR0912, PLR0915 - it runs for each element, where a call costs as much as its work
+        """Walk over the elements of a data set or item; give where it ends."""
+        implicit = self.encoding.implicit
+        top, in_meta = level <= _DATA_SET, level == _META
+        too_big = self.max_element_size if top else _UNDEFINED
+        handlers, unpack, unpack_long, remembered = self.handlers, self.unpack, self.unpack_long, _remembered
+        values, columns, path = record.values, record.instance.columns, record.path
+        remembers = type(record) is Record and record.depth < MAX_RECORD_DEPTH
+        creators: dict[int, str] = {}
+        previous = -1
+        buffer = self.buffer
+        limit = min(len(buffer), end)
+        for _ in range(MAX_ELEMENTS + 1):
+            if position + 12 > limit:
+                buffer = self.extend(min(position + 12, end))
+                limit = min(len(buffer), end)
+                if position + 8 > limit:
+                    return self.finish(position, end, level, previous)
+            key, length = unpack(buffer, position)
+            if in_meta and key[:2] != _META_GROUP:
+                return position
+            step, tag, vr, wide, value_little_endian, found, memory = handlers.get(key) or self.find_handler(
+                key, creators, context, previous
+            )
+            start = position + 8
+            if wide:
+                if position + wide + 4 > limit:
+                    raise HandOver("an element that ends early")
+                (length,) = unpack_long(buffer, position + wide)
+                start = position + wide + 4
+            if tag <= previous:
+                raise HandOver("elements that do not ascend")
+            previous = tag
+            stop: int = start + length
+
+            if step >= _SKIP or length >= too_big or stop > limit:
+                if length == _UNDEFINED:
+                    position, end = self.walk_undefined(record, step, tag, found, start, end, context, top=top)
+                elif stop > end:
+                    raise HandOver("an element that ends early")
+                elif step == _MARK:
+                    if tag == _ITEM_END and level == _OPEN_ITEM and not length:
+                        return stop
+                    raise HandOver("a delimiter in an odd place")
+                elif length >= too_big or step in (_SKIP, _DROP):
+                    position, end = self.leave_out(record, step, tag, found, stop, end, top=top, big=length >= too_big)
+                elif step == _SEQUENCE:
+                    self.extend(stop)
+                    position = self.walk_sequence(record, tag, start, stop, context, is_open=False)
+                else:
+                    self.extend(stop)
+                    previous -= 1  # once more, now that it is here
+                buffer = self.buffer
+                limit = min(len(buffer), end)
+                continue
+
+            position = stop
+            data = buffer[start:stop]
+            if remembers and step == _VALUE:
+                if not length and found.kind is Kind.VALUE:
+                    record.used = True
+                    columns.add(path + found.name)
+                    continue
+                known = remembered.get(memory + data) or _remember(memory, vr, value_little_endian, found, data)
+                if known:
+                    record.used = True
+                    form, value = known
+                    if form == _SCALAR:
+                        columns.add(path + found.name)
+                        values[found.name] = value
+                    elif form == _OTHER:
+                        columns.add(path + "OtherElements")
+                        record.other.append({"Tag": found.name, "Data": list(value)})
+                        if implicit and is_private_creator(tag):
+                            creators[_block(tag)] = value[0]
+                    else:
+                        columns.add(path + found.name)
+                        values[found.name] = _restore(form, value)
+                    continue
+            elif step == _SPECIAL:
+                context = self.note(record, tag, data, context, level)
+            if implicit and is_private_creator(tag) and data:
+                creators[_block(tag)] = str(parse("LO", data, True, DEFAULT)[0][0])
+            if found.vr == "DT":
+                self.has_datetime = True
+            record.add(tag, vr, data, value_little_endian, context.charset)
+        raise HandOver("more elements than a data set has")
+
+    def leave_out(
+        self, record: Record, step: int, tag: int, found: Column, stop: int, end: int, *, top: bool, big: bool
+    ) -> tuple[int, int]:
+        """Pass over an element that has no column, or is too big, without reading it."""
+        if big and (step == _SKIP or tag == _SPECIFIC_CHARACTER_SET):
+            raise HandOver("an element that should be small")
+        if step != _SKIP:
+            record.drop(found.name)
+        self.has_pixel_data = self.has_pixel_data or (top and tag in _PIXEL_DATA)
+        if top and stop > len(self.buffer):
+            return self.skip(stop), end - stop
+        return stop, end
+
+    def finish(self, position: int, end: int, level: int, previous: int) -> int:
+        """Look at what is left where no more element fits."""
+        if level == _OPEN_ITEM:
+            raise HandOver("an item that ends early")
+        rest = self.extend(end)[position:end]
+        if rest and (level != _DATA_SET or (rest.strip(b"\0\r\n") and not self.has_pixel_data)):
+            raise HandOver("bytes behind the last element")
+        if level == _DATA_SET and previous >> 16 < _FIRST_GROUP:
+            raise HandOver("a data set without elements")
+        return end
+
+    def note(self, record: Record, tag: int, data: bytes, context: _Context, level: int) -> _Context:
+        """Take in an element that says how others are to be read."""
+        if level == _META:
+            self.meta[tag] = data
+        elif tag == _SPECIFIC_CHARACTER_SET:
+            own = charset(data)
+            if not own.known:
+                raise HandOver("a character set that is not known")
+            return replace(context, charset=own)
+        elif tag == _PIXEL_REPRESENTATION and len(data) == 2:
+            return replace(context, signed=1 in data)
+        elif level == _DATA_SET and tag == _SOP_CLASS_UID and _uid(data) == part10.DICOMDIR:
+            raise HandOver("a DICOMDIR")
+        elif level == _DATA_SET and tag == _TIMEZONE_OFFSET and data:
+            zone = utc_offset(_uid(data)) or dt.timezone.utc
+            if zone != record.instance.zone and self.has_datetime:
+                raise _OtherZone(zone)
+            record.instance.zone = zone
+        return context
+
+    def walk_undefined(
+        self,
+        record: Record,
+        step: int,
+        tag: int,
+        found: Column,
+        start: int,
+        end: int,
+        context: _Context,
+        *,
+        top: bool,
+    ) -> tuple[int, int]:
+        """Walk over a value of undefined length: a sequence, or encapsulated pixel data; give where it ends."""
+        if top and tag in _PIXEL_DATA and step == _DROP:
+            record.drop(found.name)
+            self.has_pixel_data = True
+            return self.skip_fragments(start, end)
+        is_sequence = step == _SEQUENCE
+        if self.encoding.implicit and lookup(tag) is None:
+            is_sequence = self.extend(start + 4)[start : start + 4] == self.mark(_ITEM_START)
+        if not is_sequence:
+            raise HandOver("a value of undefined length that is no sequence")
+        position = self.walk_sequence(record, tag, start, end, context, is_open=True)
+        if top and position - start >= self.max_element_size:
+            raise HandOver("a sequence of undefined length beyond the limit")
+        return position, end
+
+    def walk_sequence(
+        self, record: Record, tag: int, position: int, end: int, context: _Context, *, is_open: bool
+    ) -> int:
+        """Walk over a sequence's items; give where it ends.
+
+        Parameters
+        ----------
+        is_open
+            Whether a delimiter ends it, and not `end`.
+        """
+        found = record.place(tag, "SQ")
+        if found is None:
+            if is_open:
+                raise HandOver("a sequence of undefined length that is left out")
+            return end
+        context = replace(context, settled=context.settled and tag > _PIXEL_REPRESENTATION)
+        items: list[Record] = []
+        limit = position + self.max_element_size
+        while is_open or position < end:
+            if position + 8 > end or position > limit:
+                raise HandOver("a sequence that ends early, or is beyond the limit")
+            buffer = self.extend(position + 8)
+            if len(buffer) < position + 8:
+                raise HandOver("a sequence that ends early")
+            mark = buffer[position : position + 4]
+            (length,) = self.unpack_long(buffer, position + 4)
+            position += 8
+            if is_open and mark == self.mark(_SEQUENCE_END) and not length:
+                break
+            if mark != self.mark(_ITEM_START):
+                raise HandOver("a sequence that holds something else than items")
+            item = record.item(found, len(items))
+            items.append(item)
+            if length == _UNDEFINED:
+                position = self.walk(item, position, end, context, _OPEN_ITEM)
+            elif position + length > end:
+                raise HandOver("an item that ends early")
+            else:
+                position = self.walk(item, position, position + length, context, _ITEM)
+        record.add_sequence(tag, found, items)
+        return position
+
+    def skip_fragments(self, position: int, end: int) -> tuple[int, int]:
+        """Pass over the fragments of encapsulated pixel data (PS3.5 A.4) without reading them."""
+        while True:
+            if position + 8 > end:
+                raise HandOver("pixel data that ends early")
+            if position > len(self.buffer):
+                position, end = self.skip(position), end - position
+            buffer = self.extend(position + 8)
+            mark = buffer[position : position + 4]
+            (length,) = self.unpack_long(buffer, position + 4)
+            position += 8
+            if mark == self.mark(_SEQUENCE_END) and not length:
+                return position, end
+            if mark != self.mark(_ITEM_START) or length == _UNDEFINED:
+                raise HandOver("pixel data that is not encapsulated in items")
+            position += length
+
+    def mark(self, tag: int) -> bytes:
+        """Write a delimiter's tag as it stands in the file."""
+        return struct.pack("<HH" if self.encoding.little_endian else ">HH", tag >> 16, tag & 0xFFFF)
+
+    def find_handler(self, key: bytes, creators: dict[int, str], context: _Context, previous: int) -> _Handler:
+        """Decide what to do with an element that stands here for the first time, or is not always the same."""
+        implicit, little_endian = self.encoding
+        group, element = struct.unpack_from("<HH" if little_endian else ">HH", key)
+        tag = group << 16 | element
+        creator = creators.get(tag >> 8, "") if is_private(tag) else ""
+        entry = lookup(tag)
+        ambiguous = entry is not None and entry.vr == AMBIGUOUS_SIGN and (implicit or key[4:] == b"UN")
+        if ambiguous and not (context.settled and max(previous, tag) > _PIXEL_REPRESENTATION):
+            raise HandOver("a sign that Pixel Representation may decide later")
+        if tag == _SPECIFIC_CHARACTER_SET and previous not in _BEFORE_CHARACTER_SET:
+            raise HandOver("text before its character set")
+        handler = _make_handler(tag, None if implicit else key[4:], creator, context.signed, little_endian)
+        if not (ambiguous or creator or tag == _SPECIFIC_CHARACTER_SET):
+            if len(self.handlers) > _MAX_HANDLERS:
+                self.handlers.clear()
+            self.handlers[key] = handler
+        return handler
+
+
+def _make_handler(tag: int, written: bytes | None, creator: str, signed: bool, little_endian: bool) -> _Handler:
+    vr = written.decode("latin-1") if written is not None else None
+    memory = struct.pack("<L?", tag, little_endian)
+    if tag >> 16 == 0xFFFE:
+        return _Handler(_MARK, tag, "", 4, little_endian, Column(Kind.SKIPPED, ""), memory)
+    if vr is not None and vr not in KNOWN_VRS:
+        raise HandOver("a VR that is not known")
+    read_by = effective_vr(tag, vr, creator, signed)
+    if vr == "UN" and (read_by == "SQ" or tag in _PIXEL_DATA):
+        raise HandOver("a sequence or pixel data stored as UN")
+    if tag >> 16 == 0x0000:
+        raise HandOver("elements of a command")
+    if tag == _DIRECTORY_RECORD_SEQUENCE:
+        raise HandOver("a DICOMDIR")
+    found = column(tag, read_by)
+    wide = 8 if written in part10.LONG_VRS else 0
+    return _Handler(
+        _step(tag, read_by, found), tag, read_by, wide, little_endian or vr == "UN", found, memory + read_by.encode()
+    )
+
+
+def _step(tag: int, vr: str, found: Column) -> int:
+    if tag in _CONTEXT_TAGS:
+        return _SPECIAL
+    if vr == "SQ":
+        return _SEQUENCE
+    if found.kind is Kind.SKIPPED:
+        return _SKIP
+    if found.kind is Kind.DROPPED:
+        return _DROP
+    remembers = (found.kind is Kind.VALUE and found.vr != "DT") or (found.kind is Kind.OTHER and not found.vr)
+    return _VALUE if remembers else _ADD
+
+
+def _remember(memory: bytes, vr: str, little_endian: bool, found: Column, data: bytes) -> _Remembered | None:
+    """Convert a value that is the same wherever it stands; None where it is not, or does not fit."""
+    if not data or len(data) > _MAX_REMEMBERED_SIZE:
+        return None
+    if vr in TEXT_VRS and (b"\x1b" in data or not data.isascii()):  # its character set decides
+        return None
+    try:
+        values, undecodable = parse(vr, data, little_endian, DEFAULT)
+        known = None if undecodable else _freeze(values, vr, found)
+    except Unfit:
+        return None
+    if known:
+        if len(_remembered) > _MAX_REMEMBERED:
+            _remembered.clear()
+        _remembered[memory + data] = known
+    return known
+
+
+def _freeze(values: list[Value], vr: str, found: Column) -> _Remembered | None:
+    if found.kind is Kind.OTHER:
+        return _OTHER, tuple(as_text(value, vr) for value in values)
+    if (len(values) == 1 and values[0] == "") or (not found.repeated and len(values) > 1):
+        return None
+    fitted = [fit(value, found.vr, dt.timezone.utc) for value in values]
+    if found.vr == "PN":
+        names = tuple(_freeze_name(name) for name in fitted)
+        return (_NAMES, names) if found.repeated else (_NAME, names[0])
+    return (_LIST, tuple(fitted)) if found.repeated else (_SCALAR, fitted[0])
+
+
+def _freeze_name(name: Any) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    return tuple((group, tuple(components.items())) for group, components in name.items())
+
+
+def _restore(form: int, value: Any) -> Json:
+    if form == _LIST:
+        return list(value)
+    if form == _NAME:
+        return {group: dict(components) for group, components in value}
+    return [{group: dict(components) for group, components in name} for name in value]
+
+
+def _block(tag: int) -> int:
+    """Give the tags that a private creator reserves, without their last byte (PS3.5 7.8.1)."""
+    return tag >> 16 << 8 | tag & 0xFF
+
+
+def _uid(data: bytes) -> str:
+    return data.decode("ascii", "replace").strip(" \0")
