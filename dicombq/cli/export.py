@@ -83,7 +83,7 @@ def BQ(  # noqa: N802 - a command object
     """
     from dicombq import export, names, operations
     from dicombq.disposition import Disposition
-    from dicombq.engines.local import LocalEngine, usable_cores
+    from dicombq.engines.local import LocalEngine
     from dicombq.stores.registry import open_store
     from dicombq.table.mapping import MAX_ELEMENT_SIZE
     from dicombq.warehouses.registry import default_table, open_warehouse
@@ -108,7 +108,7 @@ def BQ(  # noqa: N802 - a command object
     output.status(f"Request issued for: [{source.name.store}]")
     running = operations.OperationStore(home).create(parent, str(source.name), str(table))
     with running, output.waiting(str(running.operation.name)) as progress:
-        export.run(planned, running, LocalEngine(workers or usable_cores()), progress)
+        export.run(planned, running, LocalEngine(workers) if workers else LocalEngine.fitting(), progress)
     for message, number in running.debug.most_common():
         output.debug(f"{number:,} x {message}")
     output.resource({"name": str(source.name)})

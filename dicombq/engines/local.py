@@ -31,9 +31,17 @@ class LocalEngine:
     ----------
     workers
         How many; 1 runs the shards in this process.
+    few
+        Up to so many shards are run in this process too: others take half a second to start.
     """
 
     workers: int
+    few: int = 1
+
+    @classmethod
+    def fitting(cls) -> LocalEngine:
+        """Use all cores where the work is worth it."""
+        return cls(usable_cores(), few=8)
 
     def map_shards(
         self,
@@ -49,8 +57,8 @@ class LocalEngine:
             Where a worker was killed.
         """
         remaining = iter(shards)
-        first = list(itertools.islice(remaining, 2))
-        if self.workers == 1 or len(first) < 2:
+        first = list(itertools.islice(remaining, self.few + 1))
+        if self.workers == 1 or len(first) <= self.few:
             for shard in itertools.chain(first, remaining):
                 on_result(function(shard))
             return

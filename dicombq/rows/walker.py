@@ -282,7 +282,9 @@ class _Walker:
                         return stop
                     raise HandOver("a delimiter in an odd place")
                 elif length >= too_big or step in (_SKIP, _DROP):
-                    position, end = self.leave_out(record, step, tag, found, stop, end, top=top, big=length >= too_big)
+                    position, end = self.leave_out(
+                        record, step, tag, vr, found, stop, end, top=top, big=length >= too_big
+                    )
                 elif step == _SEQUENCE:
                     self.extend(stop)
                     position = self.walk_sequence(record, tag, start, stop, context, is_open=False)
@@ -326,13 +328,15 @@ class _Walker:
         raise HandOver("more elements than a data set has")
 
     def leave_out(
-        self, record: Record, step: int, tag: int, found: Column, stop: int, end: int, *, top: bool, big: bool
+        self, record: Record, step: int, tag: int, vr: str, found: Column, stop: int, end: int, *, top: bool, big: bool
     ) -> tuple[int, int]:
         """Pass over an element that has no column, or is too big, without reading it."""
         if big and (step == _SKIP or tag == _SPECIFIC_CHARACTER_SET):
             raise HandOver("an element that should be small")
-        if step != _SKIP:
+        if big:
             record.drop(found.name)
+        elif step == _DROP:
+            record.place(tag, vr)  # which says so, where the record would hold it at all
         self.has_pixel_data = self.has_pixel_data or (top and tag in _PIXEL_DATA)
         if top and stop > len(self.buffer):
             return self.skip(stop), end - stop
@@ -471,8 +475,12 @@ class _Walker:
             raise HandOver("a sign that Pixel Representation may decide later")
         if tag == _SPECIFIC_CHARACTER_SET and previous not in _BEFORE_CHARACTER_SET:
             raise HandOver("text before its character set")
+        if implicit and is_private(tag) and tag & 0xFF00:  # its creator decides
+            key += b" " + creator[:_MAX_REMEMBERED_SIZE].encode()
+            if key in self.handlers:
+                return self.handlers[key]
         handler = _make_handler(tag, None if implicit else key[4:], creator, context.signed, little_endian)
-        if not (ambiguous or creator or tag == _SPECIFIC_CHARACTER_SET):
+        if not (ambiguous or tag == _SPECIFIC_CHARACTER_SET):
             if len(self.handlers) > _MAX_HANDLERS:
                 self.handlers.clear()
             self.handlers[key] = handler

@@ -129,3 +129,11 @@ def test_cores_are_counted_where_the_system_does_not_tell_which_are_usable(monke
     assert usable_cores() >= 1
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert usable_cores() == os.cpu_count()
+
+
+def test_few_shards_are_not_worth_other_processes() -> None:
+    outcomes: list[int] = []
+    LocalEngine(2, few=3).map_shards(own_process, [1, 2, 3], outcomes.append)
+    assert set(outcomes) == {os.getpid()}
+    LocalEngine(2, few=3).map_shards(own_process, [1, 2, 3, 4], outcomes.append)
+    assert set(outcomes[3:]) - {os.getpid()}
