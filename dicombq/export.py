@@ -10,7 +10,7 @@ from typing import Any
 
 from dicombq.disposition import Action, Disposition, decide
 from dicombq.engines.base import Engine
-from dicombq.errors import Cancelled, DicombqError, SchemaConflict
+from dicombq.errors import Cancelled, DicombqError, Failed, SchemaConflict
 from dicombq.files import printable, storage_errors
 from dicombq.names import TableUri
 from dicombq.operations import LogEntry, Operation, RunningOperation, State
@@ -220,10 +220,16 @@ def _load(planned: Plan, running: RunningOperation) -> tuple[Field, ...]:
         longest_row,
     )
     try:
-        return planned.warehouse.load(destination.table, load).fields
+        loaded = planned.warehouse.load(destination.table, load)
     except FieldConflict as conflict:
         first = conflict.conflicts[0]
         raise _schema_conflict(destination.table, first, instance_with(operation.folder, first.path)) from None
+    if loaded.rows != operation.counters.success:
+        raise Failed(
+            f"{loaded.rows:,} rows were loaded into [{destination.table}], not {operation.counters.success:,} as staged",
+            "Look at the table before you use it; the staged files are kept.",
+        )
+    return loaded.fields
 
 
 def _schema_conflict(table: TableUri, conflict: Conflict, uri: str) -> SchemaConflict:

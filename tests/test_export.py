@@ -16,6 +16,7 @@ from dicombq.disposition import Disposition
 from dicombq.engines.local import LocalEngine
 from dicombq.errors import (
     Cancelled,
+    Failed,
     Locked,
     SchemaConflict,
     StorageFull,
@@ -396,3 +397,16 @@ def test_a_plan_prints_what_would_be_done(lab: Lab) -> None:
         "action": "create",
         "schema": "json",
     }
+
+
+def test_a_load_of_other_than_the_staged_rows_is_a_failure(lab: Lab) -> None:
+    class Forgetful(DuckdbWarehouse):
+        def load(self, *arguments: Any) -> LoadResult:
+            result = super().load(*arguments)
+            return LoadResult(result.rows - 1, result.fields)
+
+    fill(lab)
+    with pytest.raises(Failed, match=r"2 rows were loaded into .*, not 3 as staged"):
+        lab.export(warehouse=Forgetful(lab.table.file, 0))
+    assert lab.last().state is State.FAILED
+    assert list((lab.last().folder / "shards").iterdir())
