@@ -226,7 +226,7 @@ def _load(planned: Plan, running: RunningOperation) -> tuple[Field, ...]:
         raise _schema_conflict(destination.table, first, instance_with(operation.folder, first.path)) from None
     if loaded.rows != operation.counters.success:
         raise Failed(
-            f"{loaded.rows:,} rows were loaded into [{destination.table}], not {operation.counters.success:,} as staged",
+            f"{loaded.rows:,} rows were loaded into [{destination.table}], not the {operation.counters.success:,} staged",
             "Look at the table before you use it; the staged files are kept.",
         )
     return loaded.fields

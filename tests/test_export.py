@@ -406,7 +406,7 @@ def test_a_load_of_other_than_the_staged_rows_is_a_failure(lab: Lab) -> None:
             return LoadResult(result.rows - 1, result.fields)
 
     fill(lab)
-    with pytest.raises(Failed, match=r"2 rows were loaded into .*, not 3 as staged"):
+    with pytest.raises(Failed, match=r"2 rows were loaded into .*, not the 3 staged"):
         lab.export(warehouse=Forgetful(lab.table.file, 0))
     assert lab.last().state is State.FAILED
     assert list((lab.last().folder / "shards").iterdir())

@@ -318,14 +318,15 @@ def _add_elements(record: Record, elements: Iterable[Raw], context: _Context) ->
 
 def _own_context(record: Record, elements: list[Raw], context: _Context) -> _Context:
     for raw in elements:
-        if not isinstance(raw, RawDataElement) or raw.value is None:
+        if not isinstance(raw, RawDataElement) or (raw.value is None and raw.length):
             continue
+        data = raw.value or b""  # pydicom gives None for an empty one under Implicit VR
         if raw.tag == _SPECIFIC_CHARACTER_SET:
-            context = replace(context, charset=charset(raw.value))
+            context = replace(context, charset=charset(data))
             if not context.charset.known:
                 record.notice(raw.tag, "a character set that is not known")
-        elif raw.tag == _PIXEL_REPRESENTATION and len(raw.value) == 2:
-            context = replace(context, signed=1 in raw.value)
+        elif raw.tag == _PIXEL_REPRESENTATION and len(data) == 2:
+            context = replace(context, signed=1 in data)
     return context
 
 

@@ -34,6 +34,7 @@ MAX_ELEMENTS = 100_000
 _MAX_HANDLERS = 1 << 16
 _MAX_REMEMBERED = 1 << 14
 _MAX_REMEMBERED_SIZE = 64
+_MOST_RECORDS = 2  # that a column of a remembered value needs: a PN
 
 _UNDEFINED = 0xFFFFFFFF
 _SPECIFIC_CHARACTER_SET = 0x00080005
@@ -44,7 +45,6 @@ _DIRECTORY_RECORD_SEQUENCE = 0x00041220
 _FIRST_GROUP = 0x0004  # of a data set (PS3.10 8.6, PS3.7 9.3)
 _MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
 _TRANSFER_SYNTAX_UID = 0x00020010
-_BEFORE_CHARACTER_SET = frozenset({-1, 0x00080000, 0x00080001})  # nothing, or numbers
 _PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _CONTEXT_TAGS = frozenset(
     {
@@ -241,11 +241,12 @@ class _Walker:
         """Walk over the elements of a data set or item; give where it ends."""
         implicit = self.encoding.implicit
         top, in_meta = level <= _DATA_SET, level == _META
-        too_big = self.max_element_size if top else _UNDEFINED
+        too_big = self.max_element_size
         handlers, unpack, unpack_long, remembered = self.handlers, self.unpack, self.unpack_long, _remembered
         values, columns, path = record.values, record.instance.columns, record.path
-        remembers = type(record) is Record and record.depth < MAX_RECORD_DEPTH
+        remembers = type(record) is Record and record.depth + _MOST_RECORDS <= MAX_RECORD_DEPTH
         creators: dict[int, str] = {}
+        has_text = False  # that a character set which stands behind it would decide
         previous = -1
         buffer = self.buffer
         limit = min(len(buffer), end)
@@ -275,6 +276,7 @@ class _Walker:
             if step >= _SKIP or length >= too_big or stop > limit:
                 if length == _UNDEFINED:
                     position, end = self.walk_undefined(record, step, tag, found, start, end, context, top=top)
+                    has_text = True  # its items may have some
                 elif stop > end:
                     raise HandOver("an element that ends early")
                 elif step == _MARK:
@@ -288,6 +290,7 @@ class _Walker:
                 elif step == _SEQUENCE:
                     self.extend(stop)
                     position = self.walk_sequence(record, tag, start, stop, context, is_open=False)
+                    has_text = True
                 else:
                     self.extend(stop)
                     previous -= 1  # once more, now that it is here
@@ -319,11 +322,14 @@ class _Walker:
                         values[found.name] = _restore(form, value)
                     continue
             elif step == _SPECIAL:
+                if tag == _SPECIFIC_CHARACTER_SET and has_text:
+                    raise HandOver("text before its character set")
                 context = self.note(record, tag, data, context, level)
             if implicit and is_private_creator(tag) and data:
                 creators[_block(tag)] = str(parse("LO", data, True, DEFAULT)[0][0])
             if found.vr == "DT":
                 self.has_datetime = True
+            has_text = has_text or b"\x1b" in data or not data.isascii()
             record.add(tag, vr, data, value_little_endian, context.charset)
         raise HandOver("more elements than a data set has")
 
@@ -331,6 +337,8 @@ class _Walker:
         self, record: Record, step: int, tag: int, vr: str, found: Column, stop: int, end: int, *, top: bool, big: bool
     ) -> tuple[int, int]:
         """Pass over an element that has no column, or is too big, without reading it."""
+        if big and not top:
+            raise HandOver("an item beyond the limit")
         if big and (step == _SKIP or tag == _SPECIFIC_CHARACTER_SET):
             raise HandOver("an element that should be small")
         if big:
@@ -386,10 +394,10 @@ class _Walker:
         top: bool,
     ) -> tuple[int, int]:
         """Walk over a value of undefined length: a sequence, or encapsulated pixel data; give where it ends."""
-        if top and tag in _PIXEL_DATA and step == _DROP:
+        if tag in _PIXEL_DATA and step == _DROP:
             record.drop(found.name)
-            self.has_pixel_data = True
-            return self.skip_fragments(start, end)
+            self.has_pixel_data = self.has_pixel_data or top
+            return self.skip_fragments(start, end, top=top)
         is_sequence = step == _SEQUENCE
         if self.encoding.implicit and lookup(tag) is None:
             is_sequence = self.extend(start + 4)[start : start + 4] == self.mark(_ITEM_START)
@@ -442,12 +450,12 @@ class _Walker:
         record.add_sequence(tag, found, items)
         return position
 
-    def skip_fragments(self, position: int, end: int) -> tuple[int, int]:
+    def skip_fragments(self, position: int, end: int, *, top: bool) -> tuple[int, int]:
         """Pass over the fragments of encapsulated pixel data (PS3.5 A.4) without reading them."""
         while True:
             if position + 8 > end:
                 raise HandOver("pixel data that ends early")
-            if position > len(self.buffer):
+            if top and position > len(self.buffer):
                 position, end = self.skip(position), end - position
             buffer = self.extend(position + 8)
             mark = buffer[position : position + 4]
@@ -473,14 +481,12 @@ class _Walker:
         ambiguous = entry is not None and entry.vr == AMBIGUOUS_SIGN and (implicit or key[4:] == b"UN")
         if ambiguous and not (context.settled and max(previous, tag) > _PIXEL_REPRESENTATION):
             raise HandOver("a sign that Pixel Representation may decide later")
-        if tag == _SPECIFIC_CHARACTER_SET and previous not in _BEFORE_CHARACTER_SET:
-            raise HandOver("text before its character set")
         if implicit and is_private(tag) and tag & 0xFF00:  # its creator decides
-            key += b" " + creator[:_MAX_REMEMBERED_SIZE].encode()
+            key += b" " + creator.encode()
             if key in self.handlers:
                 return self.handlers[key]
         handler = _make_handler(tag, None if implicit else key[4:], creator, context.signed, little_endian)
-        if not (ambiguous or tag == _SPECIFIC_CHARACTER_SET):
+        if not (ambiguous or len(key) > _MAX_REMEMBERED_SIZE):
             if len(self.handlers) > _MAX_HANDLERS:
                 self.handlers.clear()
             self.handlers[key] = handler

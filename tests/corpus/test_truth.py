@@ -1,4 +1,4 @@
-"""The reader against DCMTK and Orthanc on every file of the corpus."""
+"""The readers against DCMTK and Orthanc on every file of the corpus."""
 
 from collections import Counter
 from functools import cache
@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from dicombq.rows import reader, reference
 from dicombq.rows.base import NotAnInstance, Unreadable
-from dicombq.rows.reference import read_row
 from tests.corpus.dumps import FOLDER, file_of, has_truth, load, read_json, table, truth_file
 from tests.corpus.truth import NORMALISATIONS, Expected, differences, joined
 
@@ -29,6 +29,8 @@ UNREADABLE = {
 NO_TRUTH = {"pydicom_pydicom/SC_rgb_jpeg.dcm": "names an Explicit VR syntax and is in Implicit VR: no dump has it"}
 EXCUSED = NO_INSTANCE | UNREADABLE | NO_TRUTH
 COMPARED = [path for path in LISTING if path not in EXCUSED]
+READERS = {"reader": reader.read_row, "reference": reference.read_row}
+BY_EACH = pytest.mark.parametrize("by", READERS)
 
 
 class Outcome(NamedTuple):
@@ -36,16 +38,16 @@ class Outcome(NamedTuple):
     used: Counter[str]
 
 
-def row_of(path: str) -> Any:
+def row_of(path: str, by: str) -> Any:
     with file_of(path).open("rb") as file:
-        return read_row(file, file_of(path).stat().st_size)
+        return READERS[by](file, file_of(path).stat().st_size)
 
 
 @cache
-def outcome(path: str) -> Outcome:
+def outcome(path: str, by: str) -> Outcome:
     """Compare one file's row with the truth."""
     dump = load(path)
-    expected, row = Expected(dump), row_of(path)
+    expected, row = Expected(dump), row_of(path, by)
     wrong = list(differences(expected.values, row.values, ""))
     wrong += [f"column too many: {column}" for column in sorted(row.columns - expected.columns)]
     wrong += [f"column missing: {column}" for column in sorted(expected.columns - row.columns)]
@@ -56,9 +58,10 @@ def outcome(path: str) -> Outcome:
 
 
 @needs_corpus
+@BY_EACH
 @pytest.mark.parametrize("path", COMPARED)
-def test_a_row_is_what_dcmtk_read(path: str) -> None:
-    wrong = outcome(path).wrong
+def test_a_row_is_what_dcmtk_read(path: str, by: str) -> None:
+    wrong = outcome(path, by).wrong
     assert not wrong, "\n".join([path, *wrong])
 
 
@@ -73,48 +76,52 @@ def test_every_file_is_compared_or_excused_with_a_reason() -> None:
 
 
 @needs_corpus
+@BY_EACH
 @pytest.mark.parametrize("path", NO_INSTANCE)
-def test_a_dicomdir_is_no_instance(path: str) -> None:
+def test_a_dicomdir_is_no_instance(path: str, by: str) -> None:
     with pytest.raises(NotAnInstance):
-        row_of(path)
+        row_of(path, by)
 
 
 @needs_corpus
+@BY_EACH
 @pytest.mark.parametrize("path", UNREADABLE)
-def test_a_file_that_ends_in_its_header_is_unreadable(path: str) -> None:
+def test_a_file_that_ends_in_its_header_is_unreadable(path: str, by: str) -> None:
     with pytest.raises(Unreadable) as raised:
-        row_of(path)
+        row_of(path, by)
     assert raised.value.code == "DATA_LOSS"
     assert raised.value.reason
 
 
 @needs_corpus
+@BY_EACH
 @pytest.mark.parametrize("path", NO_TRUTH)
-def test_a_file_without_a_truth_still_gives_its_uids(path: str) -> None:
-    values = row_of(path).values
+def test_a_file_without_a_truth_still_gives_its_uids(path: str, by: str) -> None:
+    values = row_of(path, by).values
     assert values["SOPInstanceUID"] == values["MediaStorageSOPInstanceUID"]
 
 
 @needs_corpus
 def test_every_normalisation_is_explained_and_used() -> None:
-    used = sum((outcome(path).used for path in COMPARED), Counter[str]())
+    used = sum((outcome(path, "reference").used for path in COMPARED), Counter[str]())
     assert used.keys() == NORMALISATIONS.keys(), used
 
 
 @needs_corpus
+@BY_EACH
 @pytest.mark.parametrize(
     ("path", "name"),
     [(line["path"], line["PatientName_expected"]) for line in table("charset_truth.tsv")],
 )
-def test_a_patient_name_joins_back_to_its_text(path: str, name: str) -> None:
-    assert joined(row_of(path).values["PatientName"]) == name
+def test_a_patient_name_joins_back_to_its_text(path: str, name: str, by: str) -> None:
+    assert joined(row_of(path, by).values["PatientName"]) == name
 
 
 @needs_corpus
 def test_orthanc_decodes_japanese_as_it_is_decoded_here() -> None:
     agreed = 0
     for path in COMPARED:
-        if outcome(path).used["japanese"] and truth_file(path, ".orthanc.json").exists():
+        if outcome(path, "reference").used["japanese"] and truth_file(path, ".orthanc.json").exists():
             dataset, orthanc = load(path).dataset, read_json(truth_file(path, ".orthanc.json"))
             for tag in ("00100010", "00101001", "001021B0"):
                 if tag in orthanc and "$B" not in repr(orthanc[tag]):
