@@ -224,9 +224,10 @@ def _load(planned: Plan, running: RunningOperation) -> tuple[Field, ...]:
     except FieldConflict as conflict:
         first = conflict.conflicts[0]
         raise _schema_conflict(destination.table, first, instance_with(operation.folder, first.path)) from None
-    if loaded.rows != operation.counters.success:
+    staged = operation.counters.success
+    if loaded.rows != staged:
         raise Failed(
-            f"{loaded.rows:,} rows were loaded into [{destination.table}], not the {operation.counters.success:,} staged",
+            f"{loaded.rows:,} rows were loaded into [{destination.table}], not the {staged:,} staged",
             "Look at the table before you use it; the staged files are kept.",
         )
     return loaded.fields
