@@ -25,11 +25,14 @@ from dicombq.table.mapping import MAX_ELEMENT_SIZE, MAX_RECORD_DEPTH, Column, Ki
 PREFIX = 16 << 10
 """Bytes of the first read; most headers are shorter."""
 
-MAX_HEADER = 128 << 20
-"""Bytes that are read of one instance at most, big values and pixel data not counted."""
+MAX_HEADER = 64 << 20
+"""Bytes that are read of one instance at most, read-ahead counted; the reference reads more."""
 
 MAX_ELEMENTS = 100_000
 """Elements of a data set or item."""
+
+MAX_ALL_ELEMENTS = 500_000
+"""Elements and items of one instance, all those in sequences too; the reference reads more."""
 
 _MAX_HANDLERS = 1 << 16
 _MAX_REMEMBERED = 1 << 14
@@ -180,6 +183,8 @@ class _Walker:
         self.max_element_size = max_element_size
         self.use(Encoding(implicit=False, little_endian=True))
         self.meta: dict[int, bytes] = {}
+        self.taken = 0
+        self.elements = 0
         self.has_datetime = False
         self.has_pixel_data = False
 
@@ -226,8 +231,12 @@ class _Walker:
             position = self.base + len(self.buffer)
             self.file.seek(position)
             length = min(max(missing, len(self.buffer), PREFIX), self.size - position)
-            self.buffer += self.file.read(max(length, 0))
-            if len(self.buffer) > MAX_HEADER:
+            data = self.file.read(max(length, 0))
+            if len(data) < length:
+                raise HandOver("a file shorter than its size")
+            self.buffer += data
+            self.taken += length
+            if self.taken > MAX_HEADER:
                 raise HandOver("a header beyond the limit")
         return self.buffer
 
@@ -250,11 +259,12 @@ class _Walker:
         previous = -1
         buffer = self.buffer
         limit = min(len(buffer), end)
-        for _ in range(MAX_ELEMENTS + 1):
+        for number in range(MAX_ELEMENTS + 1):
             if position + 12 > limit:
                 buffer = self.extend(min(position + 12, end))
                 limit = min(len(buffer), end)
                 if position + 8 > limit:
+                    self.elements += number
                     return self.finish(position, end, level, previous)
             key, length = unpack(buffer, position)
             if in_meta and key[:2] != _META_GROUP:
@@ -281,6 +291,7 @@ class _Walker:
                     raise HandOver("an element that ends early")
                 elif step == _MARK:
                     if tag == _ITEM_END and level == _OPEN_ITEM and not length:
+                        self.elements += number
                         return stop
                     raise HandOver("a delimiter in an odd place")
                 elif length >= too_big or step in (_SKIP, _DROP):
@@ -331,7 +342,7 @@ class _Walker:
                 self.has_datetime = True
             has_text = has_text or b"\x1b" in data or not data.isascii()
             record.add(tag, vr, data, value_little_endian, context.charset)
-        raise HandOver("more elements than a data set has")
+        raise HandOver("more elements than an instance has")
 
     def leave_out(
         self, record: Record, step: int, tag: int, vr: str, found: Column, stop: int, end: int, *, top: bool, big: bool
@@ -367,7 +378,7 @@ class _Walker:
             self.meta[tag] = data
         elif tag == _SPECIFIC_CHARACTER_SET:
             own = charset(data)
-            if not own.known:
+            if not own.known or b"\0" in data.rstrip(b" \0"):
                 raise HandOver("a character set that is not known")
             return replace(context, charset=own)
         elif tag == _PIXEL_REPRESENTATION and len(data) == 2:
@@ -430,8 +441,6 @@ class _Walker:
             if position + 8 > end or position > limit:
                 raise HandOver("a sequence that ends early, or is beyond the limit")
             buffer = self.extend(position + 8)
-            if len(buffer) < position + 8:
-                raise HandOver("a sequence that ends early")
             mark = buffer[position : position + 4]
             (length,) = self.unpack_long(buffer, position + 4)
             position += 8
@@ -439,6 +448,9 @@ class _Walker:
                 break
             if mark != self.mark(_ITEM_START):
                 raise HandOver("a sequence that holds something else than items")
+            self.elements += 1
+            if self.elements > MAX_ALL_ELEMENTS:
+                raise HandOver("more elements than an instance has")
             item = record.item(found, len(items))
             items.append(item)
             if length == _UNDEFINED:
@@ -503,6 +515,8 @@ def _make_handler(tag: int, written: bytes | None, creator: str, signed: bool, l
     read_by = effective_vr(tag, vr, creator, signed)
     if vr == "UN" and (read_by == "SQ" or tag in _PIXEL_DATA):
         raise HandOver("a sequence or pixel data stored as UN")
+    if tag == _SPECIFIC_CHARACTER_SET and vr not in (None, "CS", "UN"):
+        raise HandOver("a character set that is no CS")
     if tag >> 16 == 0x0000:
         raise HandOver("elements of a command")
     if tag == _DIRECTORY_RECORD_SEQUENCE:

@@ -36,7 +36,8 @@ from dicombq.errors import (
 )
 from dicombq.names import DuckdbTable
 from dicombq.table.fields import Field
-from dicombq.warehouses.base import FieldConflict
+from dicombq.warehouses import duckdb as duckdb_warehouse
+from dicombq.warehouses.base import FieldConflict, Load, LoadResult
 from dicombq.warehouses.duckdb import DuckdbWarehouse
 from tests.tables import ID, NAME, Row, make_load, read_duckdb
 
@@ -315,6 +316,34 @@ def test_a_row_longer_than_duckdbs_default_is_loaded(store: Store) -> None:
     text = "x" * (17 << 20)
     store.warehouse.load(store.table, make_load(store.scratch, [{"Name": text}], [NAME]))
     assert read_duckdb(store.table) == [{"Name": text}]
+
+
+def test_a_load_that_needs_more_memory_than_planned_gets_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = 0
+    load = duckdb_warehouse._load
+
+    def counted(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, wanted: Load) -> LoadResult:
+        nonlocal attempts
+        attempts += 1
+        return load(connection, table, wanted)
+
+    monkeypatch.setattr(duckdb_warehouse, "_load", counted)
+    monkeypatch.setattr(duckdb_warehouse, "_memory", lambda _load: 1 << 20)
+    assert store.load([{"Id": number} for number in range(20_000)]) == 20_000
+    assert len(read_duckdb(store.table)) == 20_000
+    assert attempts == 2
+
+
+def test_many_files_are_one_load(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duckdb_warehouse, "_FILES_AT_ONCE", 2)
+    loads = [make_load(store.scratch, [{"Id": number}], [ID]) for number in range(5)]
+    load = replace(loads[0], files=[file for each in loads for file in each.files])
+    assert store.warehouse.load(store.table, load).rows == 5
+    assert sorted(row["Id"] for row in read_duckdb(store.table)) == [0, 1, 2, 3, 4]
+    broken = replace(load, job_id="b", disposition=Disposition.WRITE_APPEND, files=[*load.files, store.scratch / "no"])
+    with pytest.raises(Failed):
+        store.warehouse.load(store.table, broken)
+    assert len(read_duckdb(store.table)) == 5
 
 
 def test_a_query_names_an_unknown_column(store: Store) -> None:

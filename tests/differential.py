@@ -1,0 +1,232 @@
+"""The walker against the reference: the same row, both refuse, or the walker hands over; nothing else.
+
+``python -m tests.differential --count 50000 --seed 1`` compares the undamaged files of ``DICOMBQ_CORPUS`` (of pydicom's
+test files without it), then as many random and damaged ones, and prints what came of them.
+"""
+
+import argparse
+import io
+import os
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from dicombq.rows import reference, walker
+from dicombq.rows.base import NotAnInstance, Row, Unreadable
+from dicombq.rows.metadata import MetadataRecord
+from dicombq.rows.record import Record
+from dicombq.rows.walker import HandOver
+from tests import fuzz
+from tests.random_dicom import Case, case
+
+EQUAL, REFUSED, HANDED_OVER, DIFFERENT = "equal", "both refused", "handed over", "different"
+MAX_SHARE = 0.03
+"""Of the readable undamaged files, those that the walker may hand over (their share is smaller)."""
+
+TOLERATED: dict[str, str] = {}
+"""Differences that may be, each with its reason: none."""
+
+PREFIXES = (132, 200, 1000, walker.PREFIX)
+RECORD_TYPES: tuple[type[Record], ...] = (Record, MetadataRecord)
+_IN_THREE = 3  # kinds of files, one after the other: random, damaged, random and damaged
+
+Reader: TypeAlias = Callable[..., Row]
+Answer: TypeAlias = Row | Unreadable | NotAnInstance | HandOver
+
+
+class Outcome(NamedTuple):
+    """What came of a comparison: one of the four kinds; the reason of a hand-over, or where the readers differ."""
+
+    kind: str
+    detail: str = ""
+    readable: bool = False
+
+
+@contextmanager
+def prefix(size: int) -> Iterator[None]:
+    """Let the walker's first read be of another size."""
+    before = walker.PREFIX
+    walker.PREFIX = size
+    try:
+        yield
+    finally:
+        walker.PREFIX = before
+
+
+def compare(
+    data: bytes,
+    *,
+    claims: bool = True,
+    record_type: type[Record] = Record,
+    max_element_size: int = 1 << 20,
+    walk: Reader = walker.read_row,
+) -> Outcome:
+    """Read a file by both readers."""
+    arguments: dict[str, Any] = {"claims": claims, "record_type": record_type, "max_element_size": max_element_size}
+    walked = _answer(walk, data, arguments)
+    expected = _answer(reference.read_row, data, arguments)
+    readable = isinstance(expected, Row)
+    if isinstance(walked, HandOver):
+        return Outcome(HANDED_OVER, walked.reason, readable)
+    if isinstance(walked, Row) and isinstance(expected, Row):
+        found = next(differences(expected, walked), "")
+        return Outcome(DIFFERENT if found else EQUAL, found, readable)
+    if type(walked) is type(expected) and _code(walked) == _code(expected):
+        return Outcome(REFUSED)
+    return Outcome(DIFFERENT, f"expected {_named(expected)}, got {_named(walked)}", readable)
+
+
+def agrees(data: bytes, record_type: type[Record] = Record, **how: Any) -> str:
+    """Assert that the readers do not differ on a file; give the kind of outcome."""
+    outcome = compare(data, record_type=record_type, **how)
+    if outcome.kind == DIFFERENT:
+        raise AssertionError(outcome.detail)
+    return outcome.kind
+
+
+def _answer(read: Reader, data: bytes, arguments: dict[str, Any]) -> Answer:
+    try:
+        return read(io.BytesIO(data), len(data), **arguments)
+    except (Unreadable, NotAnInstance, HandOver) as answer:
+        return answer
+
+
+def _code(answer: Answer) -> str:
+    return answer.code if isinstance(answer, Unreadable) else ""
+
+
+def _named(answer: Answer) -> str:
+    return "a row" if isinstance(answer, Row) else f"{type(answer).__name__} {_code(answer)} ({answer})"
+
+
+def differences(expected: Row, walked: Row) -> Iterator[str]:
+    """Say where two rows differ: in a value, its type, the order of anything, a column or a notice."""
+    yield from _differ(expected.values, walked.values, "")
+    for column in sorted(expected.columns ^ walked.columns):
+        yield f"the column {column} is only in the {'reference' if column in expected.columns else 'walker'}"
+    yield from _differ(list(expected.uids), list(walked.uids), "uids")
+    yield from _differ([[*each] for each in expected.notices], [[*each] for each in walked.notices], "notices")
+    if repr(expected) != repr(walked):  # what the other checks may miss
+        yield f"expected {expected!r}, got {walked!r}"
+
+
+def _differ(expected: Any, walked: Any, where: str) -> Iterator[str]:
+    if type(expected) is not type(walked):
+        yield f"{where}: expected {type(expected).__name__} {expected!r}, got {type(walked).__name__} {walked!r}"
+    elif isinstance(expected, dict):
+        for key in expected.keys() | walked.keys():
+            if key not in expected or key not in walked:
+                yield f"{where}.{key}: only in the {'reference' if key in expected else 'walker'}"
+            else:
+                yield from _differ(expected[key], walked[key], f"{where}.{key}")
+        if list(expected) != list(walked):
+            yield f"{where}: expected the order {list(expected)}, got {list(walked)}"
+    elif isinstance(expected, list):
+        if len(expected) != len(walked):
+            yield f"{where}: expected {expected!r}, got {walked!r}"
+        for position, (one, other) in enumerate(zip(expected, walked, strict=False)):
+            yield from _differ(one, other, f"{where}[{position}]")
+    elif repr(expected) != repr(walked):
+        yield f"{where}: expected {expected!r}, got {walked!r}"
+
+
+def made(files: Sequence[tuple[str, bytes]], seed: int, number: int) -> tuple[str, Case]:
+    """Make the file of a number: a random one, a damaged one of the files, a random and damaged one."""
+    kind = number % _IN_THREE
+    if kind == 0:
+        return "random", case(seed, number)
+    if kind == 1:
+        name, data = fuzz.mutate(files, seed, number)
+        return name, Case(data, claims=number % 4 != 0)
+    cases = [case(seed, number + each) for each in range(3)]
+    _, data = fuzz.mutate([(str(each), one.data) for each, one in enumerate(cases)], seed, number)
+    return "random, damaged", cases[0]._replace(data=data)
+
+
+def compare_made(files: Sequence[tuple[str, bytes]], seed: int, number: int) -> list[Outcome]:
+    """Compare the file of a number, as each type of record."""
+    name, found = made(files, seed, number)
+    with prefix(random.Random(number).choice(PREFIXES)):
+        outcomes = [compare(found.data, record_type=each, **_how(found)) for each in RECORD_TYPES]
+    return [
+        outcome._replace(detail=f"{name}: {outcome.detail}") if outcome.kind == DIFFERENT else outcome
+        for outcome in outcomes
+    ]
+
+
+def _how(found: Case) -> dict[str, Any]:
+    return {"claims": found.claims, "max_element_size": found.max_element_size}
+
+
+def compare_undamaged(files: Sequence[tuple[str, bytes]]) -> dict[str, Outcome]:
+    """Compare whole files, as `Record`."""
+    return {name: compare(data) for name, data in files}
+
+
+def share(outcomes: Sequence[Outcome]) -> float:
+    """Give the share of hand-overs in the files that the reference can read."""
+    readable = [outcome for outcome in outcomes if outcome.readable]
+    return sum(outcome.kind == HANDED_OVER for outcome in readable) / max(len(readable), 1)
+
+
+_files: list[tuple[str, bytes]] = []
+
+
+def _start(folder: Path | None) -> None:
+    _files.extend(fuzz.corpus(folder))
+
+
+def _run(seed: int, number: int) -> list[Outcome]:
+    return compare_made(_files, seed, number)
+
+
+def figures(outcomes: Sequence[Outcome]) -> str:
+    """Count outcomes by kind, hand-overs by reason."""
+    counted = Counter(outcome.kind for outcome in outcomes)
+    lines = [f"{counted[kind]:>8,} {kind}" for kind in (EQUAL, REFUSED, HANDED_OVER, DIFFERENT)]
+    reasons = Counter(outcome.detail for outcome in outcomes if outcome.kind == HANDED_OVER)
+    return "\n".join(lines + [f"{number:>16,} {reason}" for reason, number in reasons.most_common()])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.differential", description="Compare the two readers.")
+    parser.add_argument("--count", type=int, default=50_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, default=os.environ.get("DICOMBQ_CORPUS"))
+    parser.add_argument("--only", type=int, help="the number of one made file")
+    options = parser.parse_args(arguments)
+    folder = Path(options.folder) if options.folder else None
+    undamaged = compare_undamaged(fuzz.corpus(folder)) if options.only is None else {}
+    numbers = range(options.count) if options.only is None else [options.only]
+    made_ones: list[Outcome] = []
+    with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_start, initargs=(folder,)) as pool:
+        for number, outcomes in zip(numbers, pool.map(partial(_run, options.seed), numbers, chunksize=50), strict=True):
+            made_ones += outcomes
+            for outcome in outcomes:
+                if outcome.kind == DIFFERENT:
+                    _print(f"--only {number}: {outcome.detail}")
+    for name, outcome in undamaged.items():
+        if outcome.kind in (DIFFERENT, HANDED_OVER):
+            _print(f"{name}: {outcome.kind}: {outcome.detail}")
+    handed_over = share([*undamaged.values()])
+    _print(f"{len(undamaged)} undamaged files, {handed_over:.2%} of the readable handed over")
+    _print(figures([*undamaged.values()]))
+    _print(f"{len(numbers)} random and damaged files, each as {len(RECORD_TYPES)} types of record")
+    _print(figures(made_ones))
+    wrong = any(outcome.kind == DIFFERENT for outcome in (*undamaged.values(), *made_ones))
+    return 1 if wrong or handed_over >= MAX_SHARE else 0
+
+
+def _print(text: str) -> None:
+    print(text)  # noqa: T201 - the figures are what it is for
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""The reader of the exports: the walker's row, or the reference's with the reason."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+
+from dicombq.rows import reader, reference, walker
+from dicombq.rows.base import NotAnInstance, Row, Unreadable
+from dicombq.rows.metadata import MetadataRecord
+from dicombq.rows.record import Record
+from dicombq.rows.walker import HandOver
+from tests import fuzz
+from tests.dicom_bytes import element, instance, numbers, sequence
+from tests.random_dicom import case
+
+BOTH = pytest.mark.parametrize("record_type", [Record, MetadataRecord])
+FILE = instance(
+    element(0x00080008, "CS", "ORIGINAL\\PRIMARY"),
+    sequence(0x00081140, element(0x00081155, "UI", "1.2.3"), element(0x00081155, "UI", "1.2.4")),
+    element(0x00080020, "DA", "nonsense"),
+    element(0x00090010, "LO", "SOMEBODY"),
+    element(0x00100010, "PN", "A^B=C^D"),
+    element(0x00081048, "PN", "A^B\\C^D"),
+    numbers(0x00280009, "AT", "H", 1, 2),
+    numbers(0x60000010, "US", "H", 5),
+    numbers(0x60000050, "SS", "h", 1, 1),
+    element(0x00420011, "OB", b"ab"),
+)
+
+
+def read(data: bytes, read_row: Callable[..., Row] = reader.read_row, **how: Any) -> Row:
+    return read_row(io.BytesIO(data), len(data), **how)
+
+
+def hand_over(file: BinaryIO, *_: object, **__: object) -> Row:
+    file.read(50)  # the reference begins at the start again
+    raise HandOver("something odd")
+
+
+def empty(value: Any) -> int:
+    """Empty every list and dict in a value; give how many there were."""
+    number = 0
+    if isinstance(value, (dict, list)):
+        number = 1 + sum(map(empty, value.values() if isinstance(value, dict) else value))
+        value.clear()
+    return number
+
+
+@BOTH
+def test_a_file_that_the_walker_reads_is_not_handed_over(record_type: type[Record]) -> None:
+    found = read(FILE, record_type=record_type)
+    assert found.handed_over == ""
+    assert repr(found) == repr(read(FILE, reference.read_row, record_type=record_type))
+
+
+@BOTH
+def test_what_the_walker_hands_over_has_the_row_of_the_reference_and_the_reason(
+    record_type: type[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walker, "read_row", hand_over)
+    found = read(FILE, record_type=record_type, max_element_size=15)
+    assert found.handed_over == "something odd"
+    expected = read(FILE, reference.read_row, record_type=record_type, max_element_size=15)
+    assert (found.values, found.columns, found.uids) == (expected.values, expected.columns, expected.uids)
+    assert found.notices == expected.notices
+    assert "DroppedTags" in found.values
+
+
+def test_a_file_that_nobody_reads_is_refused_after_a_hand_over_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walker, "read_row", hand_over)
+    with pytest.raises(Unreadable):
+        read(FILE[:-1])
+    with pytest.raises(NotAnInstance):
+        read(b"a text", claims=False)
+
+
+def test_a_defect_of_the_walker_costs_no_instance(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> Row:
+        raise LookupError("a value")
+
+    monkeypatch.setattr(walker, "read_row", fail)
+    found = read(FILE)
+    assert found.handed_over == "a defect of the walker (LookupError)"
+    assert found.values == read(FILE, reference.read_row).values
+
+
+def test_an_error_of_the_file_system_is_not_handed_over() -> None:
+    class Broken(io.BytesIO):
+        def read(self, _size: int | None = -1) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output error"):
+        reader.read_row(Broken(FILE), len(FILE))
+
+
+def test_a_file_that_says_it_is_longer_than_it_is_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    path.write_bytes(FILE[:-10])
+    with path.open("rb") as file, pytest.raises(Unreadable):
+        reader.read_row(file, len(FILE))
+
+
+@BOTH
+def test_emptying_a_row_changes_no_other(record_type: type[Record]) -> None:
+    expected = repr(read(FILE, reference.read_row, record_type=record_type))
+    for _ in range(3):
+        found = read(FILE, record_type=record_type)
+        assert repr(found) == expected
+        assert empty(found.values) > 10
+        found.notices.clear()
+
+
+@BOTH
+def test_emptying_rows_of_many_files_changes_no_other(record_type: type[Record]) -> None:
+    files = [data for _, data in fuzz.corpus(None) if len(data) < 1 << 18] + [case(8, n).data for n in range(200)]
+    emptied = 0
+    for data in files:
+        try:
+            before = read(data, record_type=record_type)
+        except (Unreadable, NotAnInstance):
+            continue
+        expected = repr(before)
+        emptied += empty(before.values)
+        before.notices.clear()
+        assert repr(read(data, record_type=record_type)) == expected
+    assert emptied > 1000
+
+
+def test_two_rows_share_no_list_and_no_dict() -> None:
+    def parts(value: Any) -> set[int]:
+        if not isinstance(value, (dict, list)):
+            return set()
+        return {id(value)}.union(*map(parts, value.values() if isinstance(value, dict) else value))
+
+    first, second = read(FILE), read(FILE)
+    assert parts(first.values)
+    assert not parts(first.values) & parts(second.values)
+    assert first.notices is not second.notices
