@@ -52,6 +52,11 @@ def is_private_creator(tag: int) -> bool:
     return is_private(tag) and 0x10 <= tag & 0xFFFF <= 0xFF
 
 
+def private_block(creator: int) -> int:
+    """Give what the tags that a private creator reserves have in common: all but their last byte (PS3.5 7.8.1)."""
+    return creator >> 16 << 8 | creator & 0xFF
+
+
 def repeating_base(tag: int) -> int | None:
     """Give the tag in group 5000 or 6000 that stands for an element of a repeating group, or None.
 

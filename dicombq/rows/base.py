@@ -71,3 +71,11 @@ class NotAnInstance(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class HandOver(Exception):
+    """Something that the walker leaves to the reference; the reason names no value."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

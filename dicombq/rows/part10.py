@@ -120,6 +120,11 @@ def detect_encoding(transfer_syntax: str | None, head: bytes) -> Encoding:
     return Encoding(implicit, little_endian)
 
 
+def uid(data: bytes) -> str:
+    """Read a UID, or another short code, without its padding."""
+    return data.decode("ascii", "replace").strip(" \0")
+
+
 def inflate(file: BinaryIO) -> BinaryIO:
     """Inflate a deflated data set (PS3.5 A.5), at most `MAX_INFLATED` bytes of it.
 

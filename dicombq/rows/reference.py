@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias, cast
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filereader import data_element_generator, read_sequence
 
-from dicombq.dicom.dictionary import effective_vr, is_private, is_private_creator, lookup
+from dicombq.dicom import tags
+from dicombq.dicom.dictionary import effective_vr, is_private, is_private_creator, lookup, private_block
 from dicombq.dicom.text import DEFAULT, Charset, charset
 from dicombq.dicom.values import parse, utc_offset
 from dicombq.rows import part10
@@ -42,16 +43,6 @@ MAX_READS = 3_000_000
 MAX_ELEMENTS = 100_000
 """Elements of a data set, those in its sequences not counted."""
 
-_UNDEFINED = 0xFFFFFFFF
-_FIRST_GROUP = 0x0004  # of a data set (PS3.10 8.6, PS3.7 9.3: below are commands and File Meta Information)
-_SPECIFIC_CHARACTER_SET = 0x00080005
-_SOP_CLASS_UID = 0x00080016
-_TIMEZONE_OFFSET = 0x00080201
-_PIXEL_REPRESENTATION = 0x00280103
-_DIRECTORY_RECORD_SEQUENCE = 0x00041220
-_MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
-_TRANSFER_SYNTAX_UID = 0x00020010
-_PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 # lengths of pydicom's own look-aheads: what VR comes next, is it an item, where is the delimiter
 _LOOK_AHEADS = frozenset({2, 4, 8192})
 
@@ -175,8 +166,8 @@ def _nothing(_record: logging.LogRecord) -> bool:
 
 def _read(file: _BoundedFile, record: Record, max_element_size: int) -> Row:
     meta = _read_meta(file)
-    syntax = _uid(meta, _TRANSFER_SYNTAX_UID)
-    if _uid(meta, _MEDIA_STORAGE_SOP_CLASS_UID) == part10.DICOMDIR:
+    syntax = _uid(meta, tags.TRANSFER_SYNTAX_UID)
+    if _uid(meta, tags.MEDIA_STORAGE_SOP_CLASS_UID) == part10.DICOMDIR:
         raise NotAnInstance("a DICOMDIR")
     if syntax == part10.DEFLATED_LITTLE_ENDIAN:
         inflated = part10.inflate(file.parsed())
@@ -188,9 +179,9 @@ def _read(file: _BoundedFile, record: Record, max_element_size: int) -> Row:
     file.seek(position)
     file.overrun = False
     elements = _top_level(file, encoding, max_element_size)
-    if _DIRECTORY_RECORD_SEQUENCE in elements or _uid(elements, _SOP_CLASS_UID) == part10.DICOMDIR:
+    if tags.DIRECTORY_RECORD_SEQUENCE in elements or _uid(elements, tags.SOP_CLASS_UID) == part10.DICOMDIR:
         raise NotAnInstance("a DICOMDIR")
-    if all(tag >> 16 < _FIRST_GROUP for tag in elements):  # zeros read as elements of group 0000
+    if all(tag >> 16 < tags.FIRST_GROUP for tag in elements):  # zeros read as elements of group 0000
         raise Unreadable("INVALID_ARGUMENT", "no data elements found")
     return _to_row(record, _without_big(meta, max_element_size), elements)
 
@@ -224,7 +215,7 @@ def _top_level(file: _BoundedFile, encoding: Encoding, max_size: int) -> Element
     def note(tag: int, _vr: str | None, _length: int) -> bool:
         if next(number) > MAX_ELEMENTS:
             raise Unreadable("OUT_OF_RANGE", f"the data set has more than {MAX_ELEMENTS:,} elements")
-        file.counts = tag not in _PIXEL_DATA
+        file.counts = tag not in tags.PIXEL_DATA
         return False
 
     generator = data_element_generator(
@@ -236,7 +227,7 @@ def _top_level(file: _BoundedFile, encoding: Encoding, max_size: int) -> Element
         elements[element.tag] = element
         if file.overrun:
             break
-    if not file.overrun and file.has_rest() and not _PIXEL_DATA & elements.keys():
+    if not file.overrun and file.has_rest() and not tags.PIXEL_DATA & elements.keys():
         raise Unreadable("DATA_LOSS", "the data set ends in the middle of an element")
     return elements
 
@@ -250,7 +241,7 @@ def _checked(file: _BoundedFile, generator: Iterator[Raw]) -> Iterator[tuple[Raw
             return
         short = isinstance(element, RawDataElement) and _is_short(element)
         file.overrun = file.overrun or short
-        if file.overrun and not (file.goes_on and element.tag in _PIXEL_DATA):
+        if file.overrun and not (file.goes_on and element.tag in tags.PIXEL_DATA):
             raise Unreadable("DATA_LOSS", f"the file ends within {_named(element.tag)}")
         yield element, file.tell()
 
@@ -261,13 +252,13 @@ def _named(tag: int) -> str:
 
 
 def _is_short(raw: RawDataElement) -> bool:
-    return raw.length != _UNDEFINED and raw.value is not None and len(raw.value) < raw.length
+    return raw.length != tags.UNDEFINED_LENGTH and raw.value is not None and len(raw.value) < raw.length
 
 
 def _uid(elements: Mapping[int, Raw], tag: int) -> str | None:
     raw = elements.get(tag)
     if isinstance(raw, RawDataElement) and raw.value:
-        return raw.value.decode("ascii", "replace").strip(" \0")
+        return part10.uid(raw.value)
     return None
 
 
@@ -289,9 +280,9 @@ class _Value(NamedTuple):
 
 
 def _to_row(record: Record, meta: Elements, elements: Elements) -> Row:
-    zone = elements.get(_TIMEZONE_OFFSET)
+    zone = elements.get(tags.TIMEZONE_OFFSET_FROM_UTC)
     if isinstance(zone, RawDataElement) and zone.value:
-        record.instance.zone = utc_offset(zone.value.decode("ascii", "replace").strip(" \0")) or dt.timezone.utc
+        record.instance.zone = utc_offset(part10.uid(zone.value)) or dt.timezone.utc
     context = _Context()
     _add_elements(record, meta.values(), context)
     _add_elements(record, elements.values(), context)
@@ -321,11 +312,11 @@ def _own_context(record: Record, elements: list[Raw], context: _Context) -> _Con
         if not isinstance(raw, RawDataElement) or (raw.value is None and raw.length):
             continue
         data = raw.value or b""  # pydicom gives None for an empty one under Implicit VR
-        if raw.tag == _SPECIFIC_CHARACTER_SET:
+        if raw.tag == tags.SPECIFIC_CHARACTER_SET:
             context = replace(context, charset=charset(data))
             if not context.charset.known:
                 record.notice(raw.tag, "a character set that is not known")
-        elif raw.tag == _PIXEL_REPRESENTATION and len(data) == 2:
+        elif raw.tag == tags.PIXEL_REPRESENTATION and len(data) == 2:
             context = replace(context, signed=1 in data)
     return context
 
@@ -341,7 +332,7 @@ def _decide_vrs(elements: list[Raw], signed: bool, creators: dict[int, str]) -> 
         little_endian = raw.is_little_endian or raw.VR == "UN"
         if is_private_creator(tag) and raw.value:
             names, _ = parse("LO", raw.value, True, DEFAULT)
-            creators[(tag & 0xFFFF0000 | (tag & 0xFF) << 8) >> 8] = str(names[0])
+            creators[private_block(tag)] = str(names[0])
         yield _Value(tag, vr, raw, little_endian)
 
 

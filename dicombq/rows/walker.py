@@ -11,16 +11,21 @@ import datetime as dt
 import struct
 import zlib
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, NamedTuple, TypeAlias
+from typing import BinaryIO
 
-from dicombq.dicom.dictionary import AMBIGUOUS_SIGN, effective_vr, is_private, is_private_creator, lookup
+from dicombq.dicom import tags
+from dicombq.dicom.dictionary import AMBIGUOUS_SIGN, is_private, is_private_creator, lookup, private_block
 from dicombq.dicom.text import DEFAULT, Charset, charset
-from dicombq.dicom.values import KNOWN_VRS, TEXT_VRS, Json, Unfit, Value, as_text, fit, parse, utc_offset
+from dicombq.dicom.values import parse, utc_offset
 from dicombq.rows import part10
-from dicombq.rows.base import NotAnInstance, Row
+from dicombq.rows.base import HandOver, NotAnInstance, Row
+from dicombq.rows.handlers import DROP, MARK, SEQUENCE, SKIP, SPECIAL, VALUE, Handler, make_handler
+from dicombq.rows.memory import MAX_SIZE, MOST_RECORDS, OTHER, SCALAR, remember, remembered, restore
 from dicombq.rows.part10 import Encoding
 from dicombq.rows.record import Instance, Record
-from dicombq.table.mapping import MAX_ELEMENT_SIZE, MAX_RECORD_DEPTH, Column, Kind, column
+from dicombq.table.mapping import MAX_ELEMENT_SIZE, MAX_RECORD_DEPTH, Column, Kind
+
+__all__ = ["MAX_HEADER", "PREFIX", "HandOver", "read_row"]
 
 PREFIX = 16 << 10
 """Bytes of the first read; most headers are shorter."""
@@ -35,33 +40,9 @@ MAX_ALL_ELEMENTS = 500_000
 """Elements and items of one instance, all those in sequences too; the reference reads more."""
 
 _MAX_HANDLERS = 1 << 16
-_MAX_REMEMBERED = 1 << 14
-_MAX_REMEMBERED_SIZE = 64
-_MOST_RECORDS = 2  # that a column of a remembered value needs: a PN
 
-_UNDEFINED = 0xFFFFFFFF
-_SPECIFIC_CHARACTER_SET = 0x00080005
-_TIMEZONE_OFFSET = 0x00080201
-_SOP_CLASS_UID = 0x00080016
-_PIXEL_REPRESENTATION = 0x00280103
-_DIRECTORY_RECORD_SEQUENCE = 0x00041220
-_FIRST_GROUP = 0x0004  # of a data set (PS3.10 8.6, PS3.7 9.3)
-_MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
-_TRANSFER_SYNTAX_UID = 0x00020010
-_PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
-_CONTEXT_TAGS = frozenset(
-    {
-        _MEDIA_STORAGE_SOP_CLASS_UID,
-        _TRANSFER_SYNTAX_UID,
-        _SPECIFIC_CHARACTER_SET,
-        _SOP_CLASS_UID,
-        _TIMEZONE_OFFSET,
-        _PIXEL_REPRESENTATION,
-    }
-)
 _META_GROUP = b"\x02\x00"
-_ITEM_START, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-
+_handlers: dict[Encoding, dict[bytes, Handler]] = {}
 
 # an element's first eight bytes: tag, VR and short length, or tag and length under Implicit VR
 _HEADERS = {
@@ -72,53 +53,11 @@ _HEADERS = {
 _LENGTHS = {True: struct.Struct("<L"), False: struct.Struct(">L")}
 
 
-class HandOver(Exception):
-    """Something that the walker leaves to the reference; the reason names no value."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-# What the walker does with an element; plain numbers, because an enum's members cost a look-up each time.
-_VALUE = 0  # into a column or OtherElements; its value may be remembered
-_ADD = 1  # the same, without remembering
-_SPECIAL = 2  # the same, and it changes how others are read
-_SKIP = 3
-_DROP = 4
-_SEQUENCE = 5
-_MARK = 6  # where items begin and end
-
 # Whose elements the walker walks over
 _META = 0
 _DATA_SET = 1
 _ITEM = 2
 _OPEN_ITEM = 3  # a delimiter ends it
-
-# How a remembered value, which nobody can change, becomes one that anybody may
-_SCALAR = 0
-_LIST = 1
-_OTHER = 2
-_NAME = 3
-_NAMES = 4
-
-
-class _Handler(NamedTuple):
-    """All that is known of an element before its length."""
-
-    step: int
-    tag: int
-    vr: str
-    wide: int  # where its length of four bytes stands (PS3.5 7.1.2), 0 where it is that of the first eight bytes
-    little_endian: bool
-    found: Column
-    memory: bytes  # tag, VR and byte order: with the value's bytes the key to what is remembered
-
-
-_Remembered: TypeAlias = tuple[int, Any]
-
-_handlers: dict[Encoding, dict[bytes, _Handler]] = {}
-_remembered: dict[bytes, _Remembered] = {}
 
 
 def read_row(
@@ -200,9 +139,9 @@ class _Walker:
         position = start
         if self.extend(start + 8)[start : start + 2] == _META_GROUP:
             position = self.walk(record, start, self.size, _Context(), level=_META)
-        if _uid(self.meta.get(_MEDIA_STORAGE_SOP_CLASS_UID, b"")) == part10.DICOMDIR:
+        if part10.uid(self.meta.get(tags.MEDIA_STORAGE_SOP_CLASS_UID, b"")) == part10.DICOMDIR:
             raise NotAnInstance("a DICOMDIR")
-        syntax = _uid(self.meta.get(_TRANSFER_SYNTAX_UID, b"")) or None
+        syntax = part10.uid(self.meta.get(tags.TRANSFER_SYNTAX_UID, b"")) or None
         if syntax == part10.DEFLATED_LITTLE_ENDIAN:
             position = self.inflate(position)
         first = self.extend(position + 8)[position : position + 6]
@@ -251,9 +190,9 @@ class _Walker:
         implicit = self.encoding.implicit
         top, in_meta = level <= _DATA_SET, level == _META
         too_big = self.max_element_size
-        handlers, unpack, unpack_long, remembered = self.handlers, self.unpack, self.unpack_long, _remembered
+        handlers, unpack, unpack_long = self.handlers, self.unpack, self.unpack_long
         values, columns, path = record.values, record.instance.columns, record.path
-        remembers = type(record) is Record and record.depth + _MOST_RECORDS <= MAX_RECORD_DEPTH
+        remembers = type(record) is Record and record.depth + MOST_RECORDS <= MAX_RECORD_DEPTH
         creators: dict[int, str] = {}
         has_text = False  # that a character set which stands behind it would decide
         previous = -1
@@ -283,22 +222,22 @@ class _Walker:
             previous = tag
             stop: int = start + length
 
-            if step >= _SKIP or length >= too_big or stop > limit:
-                if length == _UNDEFINED:
+            if step >= SKIP or length >= too_big or stop > limit:
+                if length == tags.UNDEFINED_LENGTH:
                     position, end = self.walk_undefined(record, step, tag, found, start, end, context, top=top)
                     has_text = True  # its items may have some
                 elif stop > end:
                     raise HandOver("an element that ends early")
-                elif step == _MARK:
-                    if tag == _ITEM_END and level == _OPEN_ITEM and not length:
+                elif step == MARK:
+                    if tag == tags.ITEM_DELIMITATION_ITEM and level == _OPEN_ITEM and not length:
                         self.elements += number
                         return stop
                     raise HandOver("a delimiter in an odd place")
-                elif length >= too_big or step in (_SKIP, _DROP):
+                elif length >= too_big or step in (SKIP, DROP):
                     position, end = self.leave_out(
                         record, step, tag, vr, found, stop, end, top=top, big=length >= too_big
                     )
-                elif step == _SEQUENCE:
+                elif step == SEQUENCE:
                     self.extend(stop)
                     position = self.walk_sequence(record, tag, start, stop, context, is_open=False)
                     has_text = True
@@ -311,33 +250,33 @@ class _Walker:
 
             position = stop
             data = buffer[start:stop]
-            if remembers and step == _VALUE:
+            if remembers and step == VALUE:
                 if not length and found.kind is Kind.VALUE:
                     record.used = True
                     columns.add(path + found.name)
                     continue
-                known = remembered.get(memory + data) or _remember(memory, vr, value_little_endian, found, data)
+                known = remembered.get(memory + data) or remember(memory, vr, value_little_endian, found, data)
                 if known:
                     record.used = True
                     form, value = known
-                    if form == _SCALAR:
+                    if form == SCALAR:
                         columns.add(path + found.name)
                         values[found.name] = value
-                    elif form == _OTHER:
+                    elif form == OTHER:
                         columns.add(path + "OtherElements")
                         record.other.append({"Tag": found.name, "Data": list(value)})
                         if implicit and is_private_creator(tag):
-                            creators[_block(tag)] = value[0]
+                            creators[private_block(tag)] = value[0]
                     else:
                         columns.add(path + found.name)
-                        values[found.name] = _restore(form, value)
+                        values[found.name] = restore(form, value)
                     continue
-            elif step == _SPECIAL:
-                if tag == _SPECIFIC_CHARACTER_SET and has_text:
+            elif step == SPECIAL:
+                if tag == tags.SPECIFIC_CHARACTER_SET and has_text:
                     raise HandOver("text before its character set")
                 context = self.note(record, tag, data, context, level)
             if implicit and is_private_creator(tag) and data:
-                creators[_block(tag)] = str(parse("LO", data, True, DEFAULT)[0][0])
+                creators[private_block(tag)] = str(parse("LO", data, True, DEFAULT)[0][0])
             if found.vr == "DT":
                 self.has_datetime = True
             has_text = has_text or b"\x1b" in data or not data.isascii()
@@ -350,13 +289,13 @@ class _Walker:
         """Pass over an element that has no column, or is too big, without reading it."""
         if big and not top:
             raise HandOver("an item beyond the limit")
-        if big and (step == _SKIP or tag == _SPECIFIC_CHARACTER_SET):
+        if big and (step == SKIP or tag == tags.SPECIFIC_CHARACTER_SET):
             raise HandOver("an element that should be small")
         if big:
             record.drop(found.name)
-        elif step == _DROP:
+        elif step == DROP:
             record.place(tag, vr)  # which says so, where the record would hold it at all
-        self.has_pixel_data = self.has_pixel_data or (top and tag in _PIXEL_DATA)
+        self.has_pixel_data = self.has_pixel_data or (top and tag in tags.PIXEL_DATA)
         if top and stop > len(self.buffer):
             return self.skip(stop), end - stop
         return stop, end
@@ -368,7 +307,7 @@ class _Walker:
         rest = self.extend(end)[position:end]
         if rest and (level != _DATA_SET or (rest.strip(b"\0\r\n") and not self.has_pixel_data)):
             raise HandOver("bytes behind the last element")
-        if level == _DATA_SET and previous >> 16 < _FIRST_GROUP:
+        if level == _DATA_SET and previous >> 16 < tags.FIRST_GROUP:
             raise HandOver("a data set without elements")
         return end
 
@@ -376,17 +315,17 @@ class _Walker:
         """Take in an element that says how others are to be read."""
         if level == _META:
             self.meta[tag] = data
-        elif tag == _SPECIFIC_CHARACTER_SET:
+        elif tag == tags.SPECIFIC_CHARACTER_SET:
             own = charset(data)
             if not own.known or b"\0" in data.rstrip(b" \0"):
                 raise HandOver("a character set that is not known")
             return replace(context, charset=own)
-        elif tag == _PIXEL_REPRESENTATION and len(data) == 2:
+        elif tag == tags.PIXEL_REPRESENTATION and len(data) == 2:
             return replace(context, signed=1 in data)
-        elif level == _DATA_SET and tag == _SOP_CLASS_UID and _uid(data) == part10.DICOMDIR:
+        elif level == _DATA_SET and tag == tags.SOP_CLASS_UID and part10.uid(data) == part10.DICOMDIR:
             raise HandOver("a DICOMDIR")
-        elif level == _DATA_SET and tag == _TIMEZONE_OFFSET and data:
-            zone = utc_offset(_uid(data)) or dt.timezone.utc
+        elif level == _DATA_SET and tag == tags.TIMEZONE_OFFSET_FROM_UTC and data:
+            zone = utc_offset(part10.uid(data)) or dt.timezone.utc
             if zone != record.instance.zone and self.has_datetime:
                 raise _OtherZone(zone)
             record.instance.zone = zone
@@ -405,13 +344,13 @@ class _Walker:
         top: bool,
     ) -> tuple[int, int]:
         """Walk over a value of undefined length: a sequence, or encapsulated pixel data; give where it ends."""
-        if tag in _PIXEL_DATA and step == _DROP:
+        if tag in tags.PIXEL_DATA and step == DROP:
             record.drop(found.name)
             self.has_pixel_data = self.has_pixel_data or top
             return self.skip_fragments(start, end, top=top)
-        is_sequence = step == _SEQUENCE
+        is_sequence = step == SEQUENCE
         if self.encoding.implicit and lookup(tag) is None:
-            is_sequence = self.extend(start + 4)[start : start + 4] == self.mark(_ITEM_START)
+            is_sequence = self.extend(start + 4)[start : start + 4] == self.mark(tags.ITEM)
         if not is_sequence:
             raise HandOver("a value of undefined length that is no sequence")
         position = self.walk_sequence(record, tag, start, end, context, is_open=True)
@@ -434,7 +373,7 @@ class _Walker:
             if is_open:
                 raise HandOver("a sequence of undefined length that is left out")
             return end
-        context = replace(context, settled=context.settled and tag > _PIXEL_REPRESENTATION)
+        context = replace(context, settled=context.settled and tag > tags.PIXEL_REPRESENTATION)
         items: list[Record] = []
         limit = position + self.max_element_size
         while is_open or position < end:
@@ -444,16 +383,16 @@ class _Walker:
             mark = buffer[position : position + 4]
             (length,) = self.unpack_long(buffer, position + 4)
             position += 8
-            if is_open and mark == self.mark(_SEQUENCE_END) and not length:
+            if is_open and mark == self.mark(tags.SEQUENCE_DELIMITATION_ITEM) and not length:
                 break
-            if mark != self.mark(_ITEM_START):
+            if mark != self.mark(tags.ITEM):
                 raise HandOver("a sequence that holds something else than items")
             self.elements += 1
             if self.elements > MAX_ALL_ELEMENTS:
                 raise HandOver("more elements than an instance has")
             item = record.item(found, len(items))
             items.append(item)
-            if length == _UNDEFINED:
+            if length == tags.UNDEFINED_LENGTH:
                 position = self.walk(item, position, end, context, _OPEN_ITEM)
             elif position + length > end:
                 raise HandOver("an item that ends early")
@@ -473,9 +412,9 @@ class _Walker:
             mark = buffer[position : position + 4]
             (length,) = self.unpack_long(buffer, position + 4)
             position += 8
-            if mark == self.mark(_SEQUENCE_END) and not length:
+            if mark == self.mark(tags.SEQUENCE_DELIMITATION_ITEM) and not length:
                 return position, end
-            if mark != self.mark(_ITEM_START) or length == _UNDEFINED:
+            if mark != self.mark(tags.ITEM) or length == tags.UNDEFINED_LENGTH:
                 raise HandOver("pixel data that is not encapsulated in items")
             position += length
 
@@ -483,7 +422,7 @@ class _Walker:
         """Write a delimiter's tag as it stands in the file."""
         return struct.pack("<HH" if self.encoding.little_endian else ">HH", tag >> 16, tag & 0xFFFF)
 
-    def find_handler(self, key: bytes, creators: dict[int, str], context: _Context, previous: int) -> _Handler:
+    def find_handler(self, key: bytes, creators: dict[int, str], context: _Context, previous: int) -> Handler:
         """Decide what to do with an element that stands here for the first time, or is not always the same."""
         implicit, little_endian = self.encoding
         group, element = struct.unpack_from("<HH" if little_endian else ">HH", key)
@@ -491,102 +430,15 @@ class _Walker:
         creator = creators.get(tag >> 8, "") if is_private(tag) else ""
         entry = lookup(tag)
         ambiguous = entry is not None and entry.vr == AMBIGUOUS_SIGN and (implicit or key[4:] == b"UN")
-        if ambiguous and not (context.settled and max(previous, tag) > _PIXEL_REPRESENTATION):
+        if ambiguous and not (context.settled and max(previous, tag) > tags.PIXEL_REPRESENTATION):
             raise HandOver("a sign that Pixel Representation may decide later")
         if implicit and is_private(tag) and tag & 0xFF00:  # its creator decides
             key += b" " + creator.encode()
             if key in self.handlers:
                 return self.handlers[key]
-        handler = _make_handler(tag, None if implicit else key[4:], creator, context.signed, little_endian)
-        if not (ambiguous or len(key) > _MAX_REMEMBERED_SIZE):
+        handler = make_handler(tag, None if implicit else key[4:], creator, context.signed, little_endian)
+        if not (ambiguous or len(key) > MAX_SIZE):
             if len(self.handlers) > _MAX_HANDLERS:
                 self.handlers.clear()
             self.handlers[key] = handler
         return handler
-
-
-def _make_handler(tag: int, written: bytes | None, creator: str, signed: bool, little_endian: bool) -> _Handler:
-    vr = written.decode("latin-1") if written is not None else None
-    memory = struct.pack("<L?", tag, little_endian)
-    if tag >> 16 == 0xFFFE:
-        return _Handler(_MARK, tag, "", 4, little_endian, Column(Kind.SKIPPED, ""), memory)
-    if vr is not None and vr not in KNOWN_VRS:
-        raise HandOver("a VR that is not known")
-    read_by = effective_vr(tag, vr, creator, signed)
-    if vr == "UN" and (read_by == "SQ" or tag in _PIXEL_DATA):
-        raise HandOver("a sequence or pixel data stored as UN")
-    if tag == _SPECIFIC_CHARACTER_SET and vr not in (None, "CS", "UN"):
-        raise HandOver("a character set that is no CS")
-    if tag >> 16 == 0x0000:
-        raise HandOver("elements of a command")
-    if tag == _DIRECTORY_RECORD_SEQUENCE:
-        raise HandOver("a DICOMDIR")
-    found = column(tag, read_by)
-    wide = 8 if written in part10.LONG_VRS else 0
-    return _Handler(
-        _step(tag, read_by, found), tag, read_by, wide, little_endian or vr == "UN", found, memory + read_by.encode()
-    )
-
-
-def _step(tag: int, vr: str, found: Column) -> int:
-    if tag in _CONTEXT_TAGS:
-        return _SPECIAL
-    if vr == "SQ":
-        return _SEQUENCE
-    if found.kind is Kind.SKIPPED:
-        return _SKIP
-    if found.kind is Kind.DROPPED:
-        return _DROP
-    remembers = (found.kind is Kind.VALUE and found.vr != "DT") or (found.kind is Kind.OTHER and not found.vr)
-    return _VALUE if remembers else _ADD
-
-
-def _remember(memory: bytes, vr: str, little_endian: bool, found: Column, data: bytes) -> _Remembered | None:
-    """Convert a value that is the same wherever it stands; None where it is not, or does not fit."""
-    if not data or len(data) > _MAX_REMEMBERED_SIZE:
-        return None
-    if vr in TEXT_VRS and (b"\x1b" in data or not data.isascii()):  # its character set decides
-        return None
-    try:
-        values, undecodable = parse(vr, data, little_endian, DEFAULT)
-        known = None if undecodable else _freeze(values, vr, found)
-    except Unfit:
-        return None
-    if known:
-        if len(_remembered) > _MAX_REMEMBERED:
-            _remembered.clear()
-        _remembered[memory + data] = known
-    return known
-
-
-def _freeze(values: list[Value], vr: str, found: Column) -> _Remembered | None:
-    if found.kind is Kind.OTHER:
-        return _OTHER, tuple(as_text(value, vr) for value in values)
-    if (len(values) == 1 and values[0] == "") or (not found.repeated and len(values) > 1):
-        return None
-    fitted = [fit(value, found.vr, dt.timezone.utc) for value in values]
-    if found.vr == "PN":
-        names = tuple(_freeze_name(name) for name in fitted)
-        return (_NAMES, names) if found.repeated else (_NAME, names[0])
-    return (_LIST, tuple(fitted)) if found.repeated else (_SCALAR, fitted[0])
-
-
-def _freeze_name(name: Any) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
-    return tuple((group, tuple(components.items())) for group, components in name.items())
-
-
-def _restore(form: int, value: Any) -> Json:
-    if form == _LIST:
-        return list(value)
-    if form == _NAME:
-        return {group: dict(components) for group, components in value}
-    return [{group: dict(components) for group, components in name} for name in value]
-
-
-def _block(tag: int) -> int:
-    """Give the tags that a private creator reserves, without their last byte (PS3.5 7.8.1)."""
-    return tag >> 16 << 8 | tag & 0xFF
-
-
-def _uid(data: bytes) -> str:
-    return data.decode("ascii", "replace").strip(" \0")
