@@ -59,7 +59,7 @@ class ShardSpec:
     source_store: str | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Receipt:
     """What became of a shard.
 
@@ -176,36 +176,34 @@ class _ShardWriter:
 
     def take(self, result: Result, rows: gzip.GzipFile, keys: IO[bytes]) -> None:
         if isinstance(result, Found):
-            line = orjson.dumps(_complete(result, self._spec.source_store))
-            if len(line) < MAX_ROW_SIZE:
+            line = orjson.dumps(_complete(result, self._spec.source_store), option=orjson.OPT_APPEND_NEWLINE)
+            if len(line) <= MAX_ROW_SIZE:
                 self._add(result, line, rows, keys)
                 return
             result = Failure(result.uri, "OUT_OF_RANGE", "the row has more than 100 MiB")
         self.receipt.log.append(log_entry(result))
         if isinstance(result, Failure):
-            self.receipt = replace(self.receipt, failures=self.receipt.failures + 1)
+            self.receipt.failures += 1
         else:
-            self.receipt = replace(self.receipt, skipped=self.receipt.skipped + 1)
+            self.receipt.skipped += 1
 
     def _add(self, found: Found, line: bytes, rows: gzip.GzipFile, keys: IO[bytes]) -> None:
         receipt = self.receipt
         columns = self._sets.setdefault(found.row.columns, len(self._sets))
         key = Key(receipt.shard, receipt.rows, _digest(found.row.uids), found.updated, found.uri, columns)
-        rows.write(line + b"\n")
-        keys.write(orjson.dumps(key) + b"\n")
+        rows.write(line)
+        keys.write(orjson.dumps(key, option=orjson.OPT_APPEND_NEWLINE))
         notices = [LogEntry("NOTICE", "", found.uri, notice.tag, notice.reason) for notice in found.row.notices]
         receipt.log.extend(notices)
         if found.row.handed_over:
             receipt.log.append(LogEntry("DEBUG", "", found.uri, "", f"read by pydicom: {found.row.handed_over}"))
-        self.receipt = replace(
-            receipt,
-            rows=receipt.rows + 1,
-            notices=receipt.notices + len(notices),
-            longest_row=max(receipt.longest_row, len(line) + 1),
-        )
+        receipt.rows += 1
+        receipt.notices += len(notices)
+        receipt.longest_row = max(receipt.longest_row, len(line))
 
     def finished(self) -> Receipt:
-        return replace(self.receipt, column_sets=[sorted(columns) for columns in self._sets])
+        self.receipt.column_sets = [sorted(columns) for columns in self._sets]
+        return self.receipt
 
 
 def log_entry(result: Failure | Skipped) -> LogEntry:
@@ -273,6 +271,7 @@ def find_duplicates(folder: Path) -> Iterator[Duplicate]:
         return
     with duckdb.connect() as connection:
         connection.execute("SET memory_limit = ?", [_DEDUPLICATION_MEMORY])
+        connection.execute("SET threads = 1")
         connection.execute("SET temp_directory = ?", [str(folder / "shards")])
         connection.execute(
             """

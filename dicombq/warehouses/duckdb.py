@@ -25,7 +25,7 @@ from dicombq.errors import (
     StorageFull,
 )
 from dicombq.names import DuckdbTable
-from dicombq.table.fields import Field, Merge, duckdb_type, merge, quote
+from dicombq.table.fields import Field, Merge, count, duckdb_type, merge, quote
 from dicombq.table.view import view_name, view_query
 from dicombq.warehouses.base import FieldConflict, Load, LoadResult, QueryResult, Table
 
@@ -37,6 +37,14 @@ _LOADS = f"{_SCHEMA}.loads"
 """The loads that were committed, each with the rows of its transaction."""
 
 _MIN_OBJECT_SIZE = 16 << 20
+_ROW_GROUP_SIZE = 8192
+"""Rows that a table writes together; with DuckDB's 122,880 a load would hold them all in memory."""
+
+_FILES_AT_ONCE = 100
+"""Files that one statement reads: until its end it keeps about 50 KB of each."""
+
+_LOAD_MEMORY = 80 << 20
+_LOAD_MEMORY_PER_COLUMN = 128 << 10
 _FIELD_TYPES = {
     "varchar": "STRING",
     "bigint": "INTEGER",
@@ -85,10 +93,18 @@ class DuckdbWarehouse:
             return _state(connection, table)
 
     def load(self, table: DuckdbTable, load: Load) -> LoadResult:
-        """Load rows in one transaction, which also notes the load's ID."""
+        """Load rows in one transaction, which also notes the load's ID; where memory is short, again with more."""
         with self._connect() as connection:
             connection.execute(f"SET temp_directory = {_literal(str(load.scratch))}")
             connection.execute("SET preserve_insertion_order = false")
+            connection.execute("SET threads = 1")  # a second one takes as much memory again
+            default = connection.execute("SELECT current_setting('memory_limit')").fetchone()
+            for limit in ([f"{_memory(load)}B"], [f"{2 * _memory(load)}B"]):
+                with contextlib.suppress(duckdb.OutOfMemoryException):
+                    connection.execute("SET memory_limit = ?", limit)
+                    with _transaction(connection):
+                        return _load(connection, table, load)
+            connection.execute("SET memory_limit = ?", default)
             with _transaction(connection):
                 return _load(connection, table, load)
 
@@ -142,7 +158,8 @@ class DuckdbWarehouse:
 
     def _attach(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
         # named, the type of a SQLite file is not guessed, and no extension for it fetched from the internet
-        options = f"TYPE duckdb, {'READ_ONLY' if read_only else 'READ_WRITE'}"
+        mode = "READ_ONLY" if read_only else f"READ_WRITE, ROW_GROUP_SIZE {_ROW_GROUP_SIZE}"
+        options = f"TYPE duckdb, {mode}"
         deadline = time.monotonic() + self._patience
         while True:
             try:
@@ -269,16 +286,22 @@ def _prepare(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, action: 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load) -> int:
     """Read rows by their own fields; DuckDB fits them to the table's by name, regardless of case, nested ones too."""
-    if not load.files:
-        return 0
     columns = ", ".join(f"{_literal(f.name)}: {_literal(duckdb_type(f))}" for f in load.fields)
-    files = ", ".join(_literal(os.fspath(file)) for file in load.files)
     size = max(_MIN_OBJECT_SIZE, load.longest_row + 1)
-    row = connection.execute(
-        f"INSERT INTO {_quoted(table)} BY NAME SELECT * FROM read_json([{files}], format = 'newline_delimited', "
-        f"compression = 'gzip', maximum_object_size = {size}, columns = {{{columns}}})"
-    ).fetchone()
-    return int(row[0]) if row else 0
+    rows = 0
+    for start in range(0, len(load.files), _FILES_AT_ONCE):
+        files = ", ".join(_literal(os.fspath(file)) for file in load.files[start : start + _FILES_AT_ONCE])
+        row = connection.execute(
+            f"INSERT INTO {_quoted(table)} BY NAME SELECT * FROM read_json([{files}], format = 'newline_delimited', "
+            f"compression = 'gzip', maximum_object_size = {size}, columns = {{{columns}}})"
+        ).fetchone()
+        rows += int(row[0]) if row else 0
+    return rows
+
+
+def _memory(load: Load) -> int:
+    """Bytes that a load does with: flat in its rows, not in their columns and length."""
+    return _LOAD_MEMORY + _LOAD_MEMORY_PER_COLUMN * count(load.fields) + 4 * load.longest_row
 
 
 def _stream(connection: duckdb.DuckDBPyConnection, stack: contextlib.ExitStack) -> Iterator[tuple[Any, ...]]:

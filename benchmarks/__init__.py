@@ -1,0 +1,1 @@
+"""Measurements of dicombq: ``python -m benchmarks`` prints them as Markdown tables."""

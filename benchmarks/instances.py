@@ -1,0 +1,263 @@
+"""Instances that no reader has seen: UIDs, names, dates and numbers of each differ, by its seed; words do not."""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
+
+from tests.dicom_bytes import EXPLICIT, element, numbers, ordered, part10, sequence
+
+ROOT = "1.2.826.0.1.3680043.8.498"
+PIXELS = 512 * 1024
+FRAMES = 200
+
+_NUMBERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "US or SS": "H"}
+_WORDS = "HEAD NECK CHEST ABDOMEN PELVIS KNEE AXIAL HELICAL PRIMARY ORIGINAL STANDARD SOFT BONE LUNG VENOUS ROUTINE"
+_NAMES = "Adams Berg Castro Dubois Eriksen Fischer Garcia Hansen Ito Jensen Kowalski Lopez Meyer Novak Olsen Peeters"
+
+_GENERAL = """
+    InstanceCreationDate InstanceCreationTime SOPClassUID StudyDate SeriesDate AcquisitionDate ContentDate StudyTime
+    SeriesTime AcquisitionTime ContentTime AccessionNumber Modality Manufacturer InstitutionName InstitutionAddress
+    ReferringPhysicianName StationName StudyDescription SeriesDescription InstitutionalDepartmentName
+    PhysiciansOfRecord PerformingPhysicianName NameOfPhysiciansReadingStudy OperatorsName AdmittingDiagnosesDescription
+    ManufacturerModelName InstanceCreatorUID TimezoneOffsetFromUTC PatientName PatientID IssuerOfPatientID
+    PatientBirthDate PatientBirthTime PatientSex OtherPatientIDs PatientAge PatientSize PatientWeight EthnicGroup
+    Occupation SmokingStatus PatientComments AdditionalPatientHistory PregnancyStatus PatientPosition DeviceSerialNumber
+    SoftwareVersions ProtocolName DateOfLastCalibration TimeOfLastCalibration BodyPartExamined StudyID SeriesNumber
+    AcquisitionNumber InstanceNumber PatientOrientation ImagePositionPatient ImageOrientationPatient FrameOfReferenceUID
+    Laterality PositionReferenceIndicator SliceLocation ImageComments ImagesInAcquisition SamplesPerPixel
+    PhotometricInterpretation Rows Columns PixelSpacing BitsAllocated BitsStored HighBit PixelRepresentation
+    SmallestImagePixelValue LargestImagePixelValue WindowCenter WindowWidth RescaleIntercept RescaleSlope RescaleType
+    WindowCenterWidthExplanation LossyImageCompression RequestingPhysician RequestingService
+    RequestedProcedureDescription RequestedContrastAgent StudyStatusID StudyPriorityID ScheduledStationAETitle
+    PerformedStationAETitle PerformedStationName PerformedLocation PerformedProcedureStepStartDate
+    PerformedProcedureStepStartTime PerformedProcedureStepID PerformedProcedureStepDescription
+    PerformedProcedureTypeDescription CommentsOnThePerformedProcedureStep RequestedProcedureID
+    ReasonForTheRequestedProcedure RequestedProcedurePriority NamesOfIntendedRecipientsOfResults ImageType
+"""
+_CT = """
+    ScanOptions KVP DataCollectionDiameter ReconstructionDiameter DistanceSourceToDetector DistanceSourceToPatient
+    GantryDetectorTilt TableHeight RotationDirection ExposureTime XRayTubeCurrent Exposure ExposureInuAs FilterType
+    GeneratorPower FocalSpots ConvolutionKernel AcquisitionType RevolutionTime SingleCollimationWidth
+    TotalCollimationWidth TableSpeed TableFeedPerRotation SpiralPitchFactor DataCollectionCenterPatient
+    ReconstructionTargetCenterPatient ExposureModulationType EstimatedDoseSaving CTDIvol SliceThickness
+    ContrastBolusAgent ContrastBolusRoute ContrastBolusVolume ContrastBolusStartTime ContrastBolusTotalDose
+    ContrastFlowRate ContrastBolusIngredientConcentration XRayTubeCurrentInuA TemporalPositionIdentifier
+    NumberOfTemporalPositions
+"""
+_MR = """
+    ScanningSequence SequenceVariant ScanOptions MRAcquisitionType SequenceName AngioFlag RepetitionTime EchoTime
+    InversionTime NumberOfAverages ImagingFrequency ImagedNucleus EchoNumbers MagneticFieldStrength
+    SpacingBetweenSlices NumberOfPhaseEncodingSteps EchoTrainLength PercentSampling PercentPhaseFieldOfView
+    PixelBandwidth TriggerTime NominalInterval HeartRate ReceiveCoilName TransmitCoilName AcquisitionMatrix
+    InPlanePhaseEncodingDirection FlipAngle VariableFlipAngleFlag SAR dBdt SliceThickness
+"""
+
+
+def uid(rng: random.Random) -> str:
+    """Make a UID of 62 characters, each time another."""
+    return f"{ROOT}.{rng.randrange(10**35, 10**36)}"
+
+
+def ct(rng: random.Random) -> bytes:
+    """Write a CT header of 190 elements, those in sequences and the meta group counted."""
+    elements = _keywords(rng, (_GENERAL + _CT).split())
+    private = [*_private(rng, 0x0009, "GEMS_IDEN_01", 7), *_private(rng, 0x0019, "GEMS_ACQU_01", 14)]
+    return _file(rng, [*elements, *_sequences(rng), *private])
+
+
+def mr(rng: random.Random) -> bytes:
+    """Write an MR header with four blocks of private elements."""
+    blocks = [
+        (0x0019, "SIEMENS MR HEADER"),
+        (0x0029, "SIEMENS CSA HEADER"),
+        (0x0051, "SIEMENS MR HEADER"),
+        (0x2005, "Philips MR Imaging DD 001"),
+    ]
+    private = [each for group, creator in blocks for each in _private(rng, group, creator, 14)]
+    private.append(element(0x00291020, "OB", rng.randbytes(9000)))
+    return _file(rng, [*_keywords(rng, (_GENERAL + _MR).split()), *_sequences(rng), *private])
+
+
+def enhanced_mr(rng: random.Random) -> bytes:
+    """Write an enhanced MR header of 200 frames, about 6,500 elements."""
+    frames = sequence(_tag("PerFrameFunctionalGroupsSequence"), *(_frame(rng, number) for number in range(FRAMES)))
+    shared = sequence(_tag("SharedFunctionalGroupsSequence"), _group(rng, "MRModifierSequence", "PartialFourier"))
+    count = element(_tag("NumberOfFrames"), "IS", str(FRAMES))
+    return _file(rng, [*_keywords(rng, _GENERAL.split()), *_sequences(rng), count, shared, frames])
+
+
+def sr(rng: random.Random) -> bytes:
+    """Write a structured report: containers in containers, six levels of them, with codes, texts and numbers."""
+    return _file(rng, [*_keywords(rng, _GENERAL.split()[:60]), *_sequences(rng), _content(rng, 6)], pixels=False)
+
+
+KINDS: dict[str, Callable[[random.Random], bytes]] = {
+    "CT": ct,
+    "MR with private groups": mr,
+    "enhanced MR, 200 frames": enhanced_mr,
+    "SR, deep nesting": sr,
+}
+
+
+def write(folder: Path, kind: str, seeds: range) -> list[Path]:
+    """Write an instance for each seed, hundred to a folder; their pixels are a hole in the file."""
+    paths = []
+    for number in seeds:
+        path = folder / f"{number // 100:05d}" / f"{number % 100:02d}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = KINDS[kind](random.Random(f"{kind} {number}"))
+        with path.open("wb") as file:
+            file.write(data)
+            if data.endswith(_pixel_head()):
+                file.truncate(len(data) + PIXELS)
+        paths.append(path)
+    return paths
+
+
+def write_many(folder: Path, count: int, templates: int = 100) -> None:
+    """Write `count` CT headers without pixel data, distinct instances: the UIDs of a hundred headers made anew."""
+    old = ROOT.encode() + b"."
+    headers = []
+    for number in range(templates):
+        data = ct(random.Random(f"template {number}")).removesuffix(_pixel_head())
+        tag = struct.pack("<HH", 0x0008, 0x0018) + b"UI"
+        headers.append((data, data.index(old, data.index(tag)) + len(old)))
+    for number in range(count):
+        data, position = headers[number % templates]
+        if number % 1000 == 0:
+            (folder / f"{number // 1000:05d}").mkdir(parents=True)
+        changed = data[:position] + f"1{number:035d}".encode() + data[position + 36 :]
+        (folder / f"{number // 1000:05d}" / f"{number % 1000:03d}.dcm").write_bytes(changed)
+
+
+def _tag(keyword: str) -> int:
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise ValueError(keyword)
+    return tag
+
+
+def _pixel_head() -> bytes:
+    return element(0x7FE00010, "OW", b"", length=PIXELS)
+
+
+def _file(rng: random.Random, elements: Iterable[bytes], *, pixels: bool = True) -> bytes:
+    ids = [element(tag, "UI", uid(rng)) for tag in (0x00080018, 0x0020000D, 0x0020000E)]
+    charset = element(0x00080005, "CS", "ISO_IR 100")
+    content = b"".join(ordered([*elements, *ids, charset]))
+    meta = (
+        element(0x00020003, "UI", uid(rng)),
+        element(0x00020012, "UI", uid(rng)),
+        element(0x00020013, "SH", "BENCH"),
+    )
+    return part10(content + (_pixel_head() if pixels else b""), EXPLICIT, *meta)
+
+
+def _keywords(rng: random.Random, keywords: Iterable[str]) -> list[bytes]:
+    return [_element(rng, keyword) for keyword in keywords]
+
+
+def _element(rng: random.Random, keyword: str) -> bytes:
+    tag = _tag(keyword)
+    vr, vm = dictionary_VR(tag), dictionary_VM(tag)
+    count = 3 if vm in {"1-n", "2-n"} else int(vm.split("-")[0])
+    if vr in _NUMBERS:
+        values = [rng.randrange(4096) for _ in range(count)]
+        return numbers(tag, vr[:2], _NUMBERS[vr], *values)
+    if (
+        keyword.endswith(("ID", "Number", "IDs")) and vr != "IS"
+    ):  # of a patient or a study, where other text is a site's
+        return element(tag, vr, f"{rng.randrange(10**12)}")
+    return element(tag, vr, "\\".join(_text(rng, vr) for _ in range(count)))
+
+
+def _text(rng: random.Random, vr: str) -> str:
+    if vr == "UI":
+        return uid(rng)
+    if vr == "DA":
+        return f"{rng.randrange(1930, 2026)}{rng.randrange(1, 13):02d}{rng.randrange(1, 29):02d}"
+    if vr == "TM":
+        return f"{rng.randrange(24):02d}{rng.randrange(60):02d}{rng.randrange(60):02d}.{rng.randrange(10**6):06d}"
+    if vr == "DT":
+        return _text(rng, "DA") + _text(rng, "TM")
+    if vr == "PN":
+        return f"{rng.choice(_NAMES.split())}^{rng.choice(_NAMES.split())}^{rng.randrange(10**6)}"
+    if vr == "AS":
+        return f"{rng.randrange(100):03d}Y"
+    if vr == "IS":
+        return str(rng.randrange(10**5))
+    if vr == "DS":
+        return f"{rng.uniform(-500, 500):.6f}"
+    return rng.choice(_WORDS.split())
+
+
+def _private(rng: random.Random, group: int, creator: str, count: int) -> list[bytes]:
+    start = group << 16
+    elements = [element(start | 0x10, "LO", creator)]
+    for number in range(count):
+        vr = ("LO", "DS", "IS", "SH", "CS")[number % 5]
+        elements.append(element(start | 0x1000 | number, vr, _text(rng, vr)))
+    return elements
+
+
+def _group(rng: random.Random, keyword: str, *inner: str) -> bytes:
+    return sequence(_tag(keyword), b"".join(ordered(_keywords(rng, inner))), undefined=rng.random() < 0.5)
+
+
+def _code(rng: random.Random, keyword: str) -> bytes:
+    return _group(rng, keyword, "CodeValue", "CodingSchemeDesignator", "CodeMeaning")
+
+
+def _reference(rng: random.Random, keyword: str) -> bytes:
+    return _group(rng, keyword, "ReferencedSOPClassUID", "ReferencedSOPInstanceUID")
+
+
+def _sequences(rng: random.Random) -> list[bytes]:
+    return [
+        _code(rng, "ProcedureCodeSequence"),
+        _reference(rng, "ReferencedStudySequence"),
+        _reference(rng, "ReferencedPerformedProcedureStepSequence"),
+        _group(rng, "RequestAttributesSequence", "ScheduledProcedureStepDescription", "ScheduledProcedureStepID"),
+    ]
+
+
+def _frame(rng: random.Random, number: int) -> bytes:
+    content = "FrameAcquisitionNumber FrameReferenceDateTime FrameAcquisitionDateTime FrameAcquisitionDuration StackID"
+    frame_type = (
+        "FrameType PixelPresentation VolumetricProperties VolumeBasedCalculationTechnique ComplexImageComponent"
+    )
+    timing = "RepetitionTime FlipAngle EchoTrainLength RFEchoTrainLength GradientEchoTrainLength"
+    groups = [
+        _group(rng, "FrameContentSequence", *content.split(), "InStackPositionNumber", "DimensionIndexValues"),
+        _group(rng, "PlanePositionSequence", "ImagePositionPatient"),
+        _group(rng, "PlaneOrientationSequence", "ImageOrientationPatient"),
+        _group(rng, "PixelMeasuresSequence", "PixelSpacing", "SliceThickness"),
+        _group(rng, "MRImageFrameTypeSequence", *frame_type.split(), "AcquisitionContrast"),
+        _group(rng, "FrameVOILUTSequence", "WindowCenter", "WindowWidth"),
+        _group(rng, "MREchoSequence", "EffectiveEchoTime"),
+        _group(rng, "MRTimingAndRelatedParametersSequence", *timing.split()[: 3 + number % 3]),
+    ]
+    return b"".join(ordered(groups))
+
+
+def _content(rng: random.Random, levels: int) -> bytes:
+    items = []
+    for kind in ("TEXT", "CODE", "CONTAINER", "CONTAINER")[: 4 if levels > 3 else 3]:
+        parts = [
+            _element(rng, "RelationshipType"),
+            _code(rng, "ConceptNameCodeSequence"),
+            element(_tag("ValueType"), "CS", kind),
+        ]
+        if kind == "TEXT":
+            parts.append(_element(rng, "TextValue"))
+        elif kind == "CODE":
+            parts.append(_code(rng, "ConceptCodeSequence"))
+        elif levels > 1:
+            parts.append(_content(rng, levels - 1))
+        items.append(b"".join(ordered(parts)))
+    return sequence(_tag("ContentSequence"), *items)

@@ -1,0 +1,76 @@
+"""What it costs to read a header into a row, by each reader, on files that none of them has seen."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pydicom import dcmread
+
+from benchmarks import instances
+from benchmarks.table import markdown
+from dicombq.rows import reference, walker
+
+_WEIGHT = {"enhanced MR, 200 frames": 20, "SR, deep nesting": 3}
+"""How many times fewer files there are of the long headers."""
+
+
+def _floor(path: Path) -> None:
+    with path.open("rb") as file:
+        file.read(16 << 10)
+
+
+def _walker(path: Path) -> None:
+    with path.open("rb") as file:
+        walker.read_row(file, path.stat().st_size)
+
+
+def _reference(path: Path) -> None:
+    with path.open("rb") as file:
+        reference.read_row(file, path.stat().st_size)
+
+
+def _to_json_dict(path: Path) -> None:
+    dcmread(path, stop_before_pixels=True).to_json_dict()
+
+
+_READERS: dict[str, Callable[[Path], None]] = {
+    "floor": _floor,
+    "walker": _walker,
+    "reference": _reference,
+    "to_json_dict": _to_json_dict,
+}
+
+
+def section(files: int, repeat: int) -> str:
+    """Measure the readers one after the other on each file, in one process on one core."""
+    rows: list[list[str | float]] = []
+    for kind in instances.KINDS:
+        count = max(files // _WEIGHT.get(kind, 1), 2)
+        _measure(kind, range(2))  # imports and tables that are filled once
+        runs = [_measure(kind, range(count * (turn + 1), count * (turn + 2))) for turn in range(repeat)]
+        cost = {name: statistics.median(run[name] for run in runs) for name in _READERS}
+        ratios = (
+            cost["reference"] / cost["walker"],
+            cost["walker"] / cost["floor"],
+            cost["to_json_dict"] / cost["walker"],
+        )
+        rows.append([kind, *cost.values(), *ratios])
+    headings = ["µs a file", *_READERS, "reference : walker", "walker : floor", "to_json_dict : walker"]
+    return markdown(headings, rows)
+
+
+def _measure(kind: str, seeds: range) -> dict[str, float]:
+    spent = dict.fromkeys(_READERS, 0.0)
+    names = list(_READERS)
+    with tempfile.TemporaryDirectory() as folder:
+        for number, path in enumerate(instances.write(Path(folder), kind, seeds)):
+            turn = number % len(names)
+            for name in (*names[turn:], *names[:turn]):
+                begin = time.process_time()
+                _READERS[name](path)
+                spent[name] += time.process_time() - begin
+    return {name: seconds / len(seeds) * 1e6 for name, seconds in spent.items()}
