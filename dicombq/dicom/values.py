@@ -6,6 +6,7 @@ import datetime as dt
 import math
 import re
 import struct
+from collections.abc import Callable
 from typing import TypeAlias
 
 from dicombq.dicom.text import DEFAULT, Charset, escape
@@ -76,13 +77,15 @@ def _parse_text(vr: str, data: bytes, charset: Charset) -> tuple[list[Value], bo
     values: list[Value] = []
     undecodable = False
     for piece in pieces:
-        stripped = piece.rstrip(" \0")
-        if vr not in _LEADING_SPACE_COUNTS:
-            stripped = stripped.lstrip(" ")
-        value, escaped = escape(stripped)
+        value, escaped = escape(_unpad(piece, vr))
         undecodable = undecodable or escaped
         values.append(value)
     return values, undecodable
+
+
+def _unpad(text: str, vr: str) -> str:
+    text = text.rstrip(" \0")
+    return text if vr in _LEADING_SPACE_COUNTS else text.lstrip(" ")
 
 
 def _unpack(order: str, code: str, data: bytes, size: int) -> tuple[int | float, ...]:
@@ -271,3 +274,121 @@ def _integer(value: Value) -> int:
     if value not in _INT64:
         raise Unfit("an integer beyond 64 bits")
     return value
+
+
+Plain: TypeAlias = Callable[[bytes], Json]
+"""Converts what is plain; gives None for all else."""
+
+
+def plain(vr: str, column_vr: str, little_endian: bool, repeated: bool) -> Plain | None:
+    """Give a shorter way to what `parse` and `fit` make of most values: printable ASCII, or numbers of their VR.
+
+    Parameters
+    ----------
+    vr, column_vr
+        By which the bytes are read, and the dictionary's; the latter is empty for OtherElements.
+    repeated
+        Whether a list is wanted; it always is for OtherElements.
+
+    Returns
+    -------
+    Plain or None
+        None where there is no shorter way. What it gives is new each time, or cannot be changed.
+    """
+    if vr in _BINARY and _type_of(column_vr) in ("", _type_of(vr)):
+        return _plain_numbers(vr, column_vr, little_endian, repeated)
+    if vr not in TEXT_VRS:
+        return None
+    if _type_of(column_vr) in ("", "text"):
+        return _plain_texts(vr) if repeated or not column_vr else _plain_text(vr, _same)
+    if vr == column_vr and not repeated and vr in _FITS:
+        return _plain_text(vr, _FITS[vr])
+    return None
+
+
+def _same(text: str) -> Json:
+    return text
+
+
+_FITS: dict[str, Callable[[str], Json]] = {"DA": _date, "PN": _person_name, "TM": _time}
+
+
+def _type_of(vr: str) -> str:
+    if vr in ("FL", "FD"):
+        return "float"
+    if vr in _BINARY or vr.startswith("US or"):
+        return "integer"
+    return "text" if vr in TEXT_VRS - {"DA", "DT", "PN", "TM"} else vr
+
+
+def _plain_text(vr: str, convert: Callable[[str], Json]) -> Plain:
+    read, may_hold_backslash = _plain_reader(vr), vr in _SINGLE_VALUED
+
+    def one(data: bytes) -> Json:
+        text = read(data)
+        if not text or ("\\" in text and not may_hold_backslash):
+            return None
+        try:
+            return convert(text)
+        except Unfit:
+            return None
+
+    return one
+
+
+def _plain_texts(vr: str) -> Plain:
+    read, is_single = _plain_reader(vr), vr in _SINGLE_VALUED
+
+    def several(data: bytes) -> Json:
+        text = read(data)
+        if not text:
+            return None
+        return [text] if is_single or "\\" not in text else [_unpad(piece, vr) for piece in text.split("\\")]
+
+    return several
+
+
+def _plain_reader(vr: str) -> Callable[[bytes], str]:
+    """Give what reads printable ASCII without its padding; all else becomes empty."""
+    strip = str.rstrip if vr in _LEADING_SPACE_COUNTS else str.strip  # as `_unpad`, for text without NUL
+
+    def read(data: bytes) -> str:
+        try:
+            text = data.decode("ascii")
+        except UnicodeDecodeError:
+            return ""
+        if not text.isprintable():
+            text = text.rstrip(" \0")
+            if not text.isprintable():
+                return ""
+        return strip(text, " ")
+
+    return read
+
+
+def _plain_numbers(vr: str, column_vr: str, little_endian: bool, repeated: bool) -> Plain | None:
+    if not column_vr and _type_of(vr) == "float":
+        return None
+    code = ("<" if little_endian else ">") + _BINARY[vr]
+    unpack_one, unpack_each, size = struct.Struct(code).unpack, struct.Struct(code).iter_unpack, struct.calcsize(code)
+    may_be_odd = vr in ("FL", "FD", "UV")  # not a number, or beyond 64 bits
+
+    def one(data: bytes) -> Json:
+        if len(data) != size:
+            return None
+        (value,) = unpack_one(data)
+        return None if may_be_odd and not _is_plain(value) else value
+
+    def several(data: bytes) -> Json:
+        if not data or len(data) % size:
+            return None
+        values = [value for (value,) in unpack_each(data)]
+        if may_be_odd and not all(map(_is_plain, values)):
+            return None
+        return values if column_vr else [str(value) for value in values]
+
+    return several if repeated or not column_vr else one
+
+
+def _is_plain(value: int | float) -> bool:  # noqa: PYI041 - the two are told apart
+    return math.isfinite(value) if isinstance(value, float) else value in _INT64

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dicombq.dicom import tags
 from dicombq.dicom.dictionary import effective_vr
-from dicombq.dicom.values import KNOWN_VRS
+from dicombq.dicom.values import KNOWN_VRS, Plain, plain
 from dicombq.rows import part10
 from dicombq.rows.base import HandOver
 from dicombq.table.mapping import Column, Kind, column
@@ -24,13 +24,12 @@ _CONTEXT_TAGS = frozenset(
 )
 
 # What the walker does with an element; plain numbers, because an enum's members cost a look-up each time.
-VALUE = 0  # into a column or OtherElements; its value may be remembered
-ADD = 1  # the same, without remembering
-SPECIAL = 2  # the same, and it changes how others are read
-SKIP = 3
-DROP = 4
-SEQUENCE = 5
-MARK = 6  # where items begin and end
+VALUE = 0  # into a column or OtherElements
+SPECIAL = 1  # the same, and it changes how others are read
+SKIP = 2
+DROP = 3
+SEQUENCE = 4
+MARK = 5  # where items begin and end
 
 
 class Handler(NamedTuple):
@@ -43,6 +42,7 @@ class Handler(NamedTuple):
     little_endian: bool
     found: Column
     memory: bytes  # tag, VR and byte order: with the value's bytes the key to what is remembered
+    plain: Plain | None
 
 
 def make_handler(tag: int, written: bytes | None, creator: str, signed: bool, little_endian: bool) -> Handler:
@@ -63,7 +63,7 @@ def make_handler(tag: int, written: bytes | None, creator: str, signed: bool, li
     vr = written.decode("latin-1") if written is not None else None
     memory = struct.pack("<L?", tag, little_endian)
     if tag >> 16 == 0xFFFE:
-        return Handler(MARK, tag, "", 4, little_endian, Column(Kind.SKIPPED, ""), memory)
+        return Handler(MARK, tag, "", 4, little_endian, Column(Kind.SKIPPED, ""), memory, None)
     if vr is not None and vr not in KNOWN_VRS:
         raise HandOver("a VR that is not known")
     read_by = effective_vr(tag, vr, creator, signed)
@@ -76,10 +76,22 @@ def make_handler(tag: int, written: bytes | None, creator: str, signed: bool, li
     if tag == tags.DIRECTORY_RECORD_SEQUENCE:
         raise HandOver("a DICOMDIR")
     found = column(tag, read_by)
-    wide = 8 if written in part10.LONG_VRS else 0
+    order = little_endian or vr == "UN"
+    converter = plain(read_by, found.vr, order, found.repeated) if _has_plain_values(found) else None
     return Handler(
-        _step(tag, read_by, found), tag, read_by, wide, little_endian or vr == "UN", found, memory + read_by.encode()
+        _step(tag, read_by, found),
+        tag,
+        read_by,
+        8 if written in part10.LONG_VRS else 0,
+        order,
+        found,
+        memory + read_by.encode(),
+        converter,
     )
+
+
+def _has_plain_values(found: Column) -> bool:
+    return (found.kind is Kind.VALUE and found.vr != "DT") or (found.kind is Kind.OTHER and not found.vr)
 
 
 def _step(tag: int, vr: str, found: Column) -> int:
@@ -91,5 +103,4 @@ def _step(tag: int, vr: str, found: Column) -> int:
         return SKIP
     if found.kind is Kind.DROPPED:
         return DROP
-    remembers = (found.kind is Kind.VALUE and found.vr != "DT") or (found.kind is Kind.OTHER and not found.vr)
-    return VALUE if remembers else ADD
+    return VALUE

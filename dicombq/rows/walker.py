@@ -10,8 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import struct
 import zlib
-from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from dicombq.dicom import tags
 from dicombq.dicom.dictionary import AMBIGUOUS_SIGN, is_private, is_private_creator, lookup, private_block
@@ -19,8 +18,7 @@ from dicombq.dicom.text import DEFAULT, Charset, charset
 from dicombq.dicom.values import parse, utc_offset
 from dicombq.rows import part10
 from dicombq.rows.base import HandOver, NotAnInstance, Row
-from dicombq.rows.handlers import DROP, MARK, SEQUENCE, SKIP, SPECIAL, VALUE, Handler, make_handler
-from dicombq.rows.memory import MAX_SIZE, MOST_RECORDS, OTHER, SCALAR, remember, remembered, restore
+from dicombq.rows.handlers import DROP, MARK, SEQUENCE, SKIP, SPECIAL, Handler, make_handler
 from dicombq.rows.part10 import Encoding
 from dicombq.rows.record import Instance, Record
 from dicombq.table.mapping import MAX_ELEMENT_SIZE, MAX_RECORD_DEPTH, Column, Kind
@@ -40,9 +38,14 @@ MAX_ALL_ELEMENTS = 500_000
 """Elements and items of one instance, all those in sequences too; the reference reads more."""
 
 _MAX_HANDLERS = 1 << 16
+_MAX_REMEMBERED = 1 << 14
+_MAX_REMEMBERED_SIZE = 64
+_MOST_RECORDS = 2  # levels that the column of a plain value needs: a PN
 
 _META_GROUP = b"\x02\x00"
 _handlers: dict[Encoding, dict[bytes, Handler]] = {}
+_remembered: dict[bytes, Any] = {}
+"""Plain values that cannot be changed, by tag, VR, byte order and bytes: most of a series are the same."""
 
 # an element's first eight bytes: tag, VR and short length, or tag and length under Implicit VR
 _HEADERS = {
@@ -75,6 +78,8 @@ def read_row(
     HandOver
         For what is not plainly well-formed.
     """
+    if len(_remembered) > _MAX_REMEMBERED:
+        _remembered.clear()
     head = file.read(min(PREFIX, size))
     start = part10.dataset_start(head[:1024], size, claims=claims)
     zone = dt.timezone.utc
@@ -96,8 +101,7 @@ class _OtherZone(Exception):
         self.zone = zone
 
 
-@dataclass(frozen=True)
-class _Context:
+class _Context(NamedTuple):
     """What an item inherits from the data set around it.
 
     Parameters
@@ -190,9 +194,9 @@ class _Walker:
         implicit = self.encoding.implicit
         top, in_meta = level <= _DATA_SET, level == _META
         too_big = self.max_element_size
-        handlers, unpack, unpack_long = self.handlers, self.unpack, self.unpack_long
+        handlers, unpack, unpack_long, remembered = self.handlers, self.unpack, self.unpack_long, _remembered
         values, columns, path = record.values, record.instance.columns, record.path
-        remembers = type(record) is Record and record.depth + MOST_RECORDS <= MAX_RECORD_DEPTH
+        remembers = type(record) is Record and record.depth + _MOST_RECORDS <= MAX_RECORD_DEPTH
         creators: dict[int, str] = {}
         has_text = False  # that a character set which stands behind it would decide
         previous = -1
@@ -208,7 +212,7 @@ class _Walker:
             key, length = unpack(buffer, position)
             if in_meta and key[:2] != _META_GROUP:
                 return position
-            step, tag, vr, wide, value_little_endian, found, memory = handlers.get(key) or self.find_handler(
+            step, tag, vr, wide, value_little_endian, found, memory, plain = handlers.get(key) or self.find_handler(
                 key, creators, context, previous
             )
             start = position + 8
@@ -250,31 +254,33 @@ class _Walker:
 
             position = stop
             data = buffer[start:stop]
-            if remembers and step == VALUE:
+            if step == SPECIAL:
+                if tag == tags.SPECIFIC_CHARACTER_SET and has_text:
+                    raise HandOver("text before its character set")
+                context = self.note(record, tag, data, context, level)
+            if plain and remembers:
                 if not length and found.kind is Kind.VALUE:
                     record.used = True
                     columns.add(path + found.name)
                     continue
-                known = remembered.get(memory + data) or remember(memory, vr, value_little_endian, found, data)
-                if known:
+                known = remembered.get(memory_key := memory + data)
+                if known is not None:
+                    value = list(known) if type(known) is tuple else known
+                else:
+                    value = plain(data)
+                    if value is not None and length <= _MAX_REMEMBERED_SIZE and type(value) is not dict:
+                        remembered[memory_key] = tuple(value) if type(value) is list else value
+                if value is not None:
                     record.used = True
-                    form, value = known
-                    if form == SCALAR:
+                    if found.kind is Kind.VALUE:
                         columns.add(path + found.name)
                         values[found.name] = value
-                    elif form == OTHER:
+                    else:
                         columns.add(path + "OtherElements")
-                        record.other.append({"Tag": found.name, "Data": list(value)})
+                        record.other.append({"Tag": found.name, "Data": value})
                         if implicit and is_private_creator(tag):
                             creators[private_block(tag)] = value[0]
-                    else:
-                        columns.add(path + found.name)
-                        values[found.name] = restore(form, value)
                     continue
-            elif step == SPECIAL:
-                if tag == tags.SPECIFIC_CHARACTER_SET and has_text:
-                    raise HandOver("text before its character set")
-                context = self.note(record, tag, data, context, level)
             if implicit and is_private_creator(tag) and data:
                 creators[private_block(tag)] = str(parse("LO", data, True, DEFAULT)[0][0])
             if found.vr == "DT":
@@ -319,9 +325,9 @@ class _Walker:
             own = charset(data)
             if not own.known or b"\0" in data.rstrip(b" \0"):
                 raise HandOver("a character set that is not known")
-            return replace(context, charset=own)
+            return _Context(own, context.signed, context.settled)
         elif tag == tags.PIXEL_REPRESENTATION and len(data) == 2:
-            return replace(context, signed=1 in data)
+            return _Context(context.charset, 1 in data, context.settled)
         elif level == _DATA_SET and tag == tags.SOP_CLASS_UID and part10.uid(data) == part10.DICOMDIR:
             raise HandOver("a DICOMDIR")
         elif level == _DATA_SET and tag == tags.TIMEZONE_OFFSET_FROM_UTC and data:
@@ -373,7 +379,8 @@ class _Walker:
             if is_open:
                 raise HandOver("a sequence of undefined length that is left out")
             return end
-        context = replace(context, settled=context.settled and tag > tags.PIXEL_REPRESENTATION)
+        settled = context.settled and tag > tags.PIXEL_REPRESENTATION
+        context = _Context(context.charset, context.signed, settled)
         items: list[Record] = []
         limit = position + self.max_element_size
         while is_open or position < end:
@@ -437,7 +444,7 @@ class _Walker:
             if key in self.handlers:
                 return self.handlers[key]
         handler = make_handler(tag, None if implicit else key[4:], creator, context.signed, little_endian)
-        if not (ambiguous or len(key) > MAX_SIZE):
+        if not (ambiguous or len(key) > _MAX_REMEMBERED_SIZE):
             if len(self.handlers) > _MAX_HANDLERS:
                 self.handlers.clear()
             self.handlers[key] = handler
