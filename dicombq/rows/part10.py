@@ -14,6 +14,9 @@ from dicombq.rows.base import NotAnInstance
 PREAMBLE = 132
 """Bytes of the preamble and the prefix ``DICM``."""
 
+HEAD = 1024
+"""Bytes that tell whether a file is DICOM."""
+
 MAX_INFLATED = 128 << 20
 """Bytes of a deflated data set that are inflated at most; headers end long before, pixel data may not."""
 
@@ -36,7 +39,7 @@ def dataset_start(head: bytes, size: int, *, claims: bool) -> int:
     Parameters
     ----------
     head
-        The file's first bytes, 1 KiB or all of them.
+        The file's first bytes, `HEAD` or all of them.
     size
         The file's size in bytes.
     claims

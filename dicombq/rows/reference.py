@@ -83,7 +83,7 @@ def read_row(
         Where the file system fails.
     """
     bounded = _BoundedFile(file, size)
-    start = part10.dataset_start(bounded.read(1024), size, claims=claims)
+    start = part10.dataset_start(bounded.read(part10.HEAD), size, claims=claims)
     bounded.seek(start)
     with _quiet():
         try:

@@ -80,13 +80,13 @@ def read_row(
     """
     if len(_remembered) > _MAX_REMEMBERED:
         _remembered.clear()
-    head = file.read(min(PREFIX, size))
-    start = part10.dataset_start(head[:1024], size, claims=claims)
+    head = file.read(min(max(PREFIX, part10.HEAD), size))
+    start = part10.dataset_start(head[: part10.HEAD], size, claims=claims)
     zone = dt.timezone.utc
     for _ in range(2):
         record = record_type(Instance(zone))
         try:
-            _Walker(file, head, size, max_element_size).walk_file(record, start)
+            _Walker(file, head[:PREFIX], size, max_element_size).walk_file(record, start)
             return record.row()
         except _OtherZone as other:
             zone = other.zone
