@@ -338,16 +338,7 @@ class _Walker:
         return context
 
     def walk_undefined(
-        self,
-        record: Record,
-        step: int,
-        tag: int,
-        found: Column,
-        start: int,
-        end: int,
-        context: _Context,
-        *,
-        top: bool,
+        self, record: Record, step: int, tag: int, found: Column, start: int, end: int, context: _Context, *, top: bool
     ) -> tuple[int, int]:
         """Walk over a value of undefined length: a sequence, or encapsulated pixel data; give where it ends."""
         if tag in tags.PIXEL_DATA and step == DROP:
