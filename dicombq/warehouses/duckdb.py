@@ -32,7 +32,8 @@ from dicombq.warehouses.base import FieldConflict, Load, LoadResult, QueryResult
 _CATALOG = "dicombq-warehouse"
 """The attached file; DuckDB would name it after the file, and find `dicom.t` ambiguous in `dicom.duckdb`."""
 
-_SCHEMA = f'"{_CATALOG}"._dicombq'
+_OWN_DATASET = "_dicombq"
+_SCHEMA = f'"{_CATALOG}".{_OWN_DATASET}'
 _LOADS = f"{_SCHEMA}.loads"
 """The loads that were committed, each with the rows of its transaction."""
 
@@ -81,7 +82,11 @@ class DuckdbWarehouse:
         ------
         NotPermitted
             Where it cannot be loaded into.
+        FailedPrecondition
+            Where it is in the schema that notes the loads.
         """
+        if table.dataset.lower() == _OWN_DATASET:
+            raise FailedPrecondition(f"[{table}] is where dicombq notes its loads", "Name another dataset.")
         for path in (self._file.parent, self._file):
             if os.path.exists(path) and not os.access(path, os.W_OK):
                 raise self._not_permitted()

@@ -26,6 +26,7 @@ from dicombq.disposition import Disposition, TableState
 from dicombq.errors import (
     DicombqError,
     Failed,
+    FailedPrecondition,
     Locked,
     NotAWarehouse,
     NotFound,
@@ -415,3 +416,9 @@ def test_a_query_gives_its_columns_and_all_rows(store: Store) -> None:
 
 def printed(error: DicombqError) -> str:
     return "".join(traceback.format_exception(error)) + error.hint
+
+
+def test_the_schema_that_notes_the_loads_is_no_destination(tmp_path: Path) -> None:
+    table = DuckdbTable(tmp_path / "x.duckdb", "_DICOMBQ", "loads")
+    with pytest.raises(FailedPrecondition, match="notes its loads"):
+        DuckdbWarehouse(table.file).state(table)
