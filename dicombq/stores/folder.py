@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dicombq.dicom.values import timestamp
-from dicombq.errors import NotFound, NotPermitted
+from dicombq.errors import Failed, NotFound, NotPermitted
 from dicombq.files import printable
 from dicombq.names import Parent, StoreName
 from dicombq.rows.base import NotAnInstance, Unreadable
@@ -66,7 +66,13 @@ class FolderStore:
         return cls(StoreName(parent, printable(root.resolve().name) or "root"), root)
 
     def list(self) -> Iterator[Listed]:
-        """Stream every regular file; folders that are reached through a link are listed once."""
+        """Stream every regular file; folders that are reached through a link are listed once.
+
+        Raises
+        ------
+        Failed
+            Where the folder itself can no longer be listed.
+        """
         walk = _Walk(os.path.realpath(self.root), [(os.fspath(self.root), False)])
         while walk.folders:
             folder, linked = walk.folders.pop()
@@ -75,6 +81,8 @@ class FolderStore:
                     for entry in entries:
                         yield from walk.look_at(entry, linked=linked)
             except OSError as error:
+                if folder == os.fspath(self.root):  # an empty table must not replace a good one for this
+                    raise Failed(f"the folder [{printable(folder)}] {_reason(error)[1]}", "Look at its disk.") from None
                 yield Failure(printable(folder), *_reason(error))
 
     def read(self, refs: Iterable[InstanceRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from dicombq.errors import NotFound, NotPermitted
+from dicombq.errors import Failed, NotFound, NotPermitted
 from dicombq.names import Parent, StoreName
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
@@ -330,13 +330,23 @@ def test_an_error_of_the_file_system_is_a_failure_that_names_it(
     path = write(tmp_path / "a.dcm")
     store = opened(tmp_path)
 
+    below = tmp_path / "below"
+    below.mkdir()
+    scandir = os.scandir
+
     def fail(*_: object, **__: object) -> Iterator[object]:
         raise OSError(number, os.strerror(number))
 
+    def fail_below(folder: str) -> Any:
+        return fail() if folder == str(below) else scandir(folder)
+
     monkeypatch.setattr(os, "open", fail)
     assert list(store.read([InstanceRef(str(path))], Record, 1 << 20)) == [Failure(str(path), code, reason)]
+    monkeypatch.setattr(os, "scandir", fail_below)
+    assert Failure(str(below), code, reason) in list(store.list())
     monkeypatch.setattr(os, "scandir", fail)
-    assert list(store.list()) == [Failure(str(tmp_path), code, reason)]
+    with pytest.raises(Failed, match=reason.partition(" (")[0]):
+        list(store.list())
 
 
 def test_a_disk_that_fails_while_a_file_is_read_is_no_fault_of_the_file(
@@ -361,3 +371,10 @@ def test_an_instance_without_a_sop_instance_uid_is_found(tmp_path: Path) -> None
     found = reading(write(tmp_path / "a.dcm", part10(element(SOP - 2, "UI", "1.2"))))
     assert isinstance(found, Found)
     assert found.row.uids == ("", "", "")
+
+
+def test_a_root_that_can_no_longer_be_listed_is_no_empty_store(tmp_path: Path) -> None:
+    store = FolderStore.open(str(tmp_path), Parent())
+    tmp_path.rmdir()
+    with pytest.raises(Failed, match="gone before it could be read"):
+        list(store.list())
