@@ -98,6 +98,7 @@ def test_what_is_left_for_a_broken_pipe_goes_nowhere(monkeypatch: pytest.MonkeyP
         stream.write("left")
         Output("dicombq", None, verbosity="warning", log_http=False).give_up_writing()
         stream.flush()
+        assert os.fstat(stream.fileno()).st_rdev == os.stat(os.devnull).st_rdev
 
 
 def test_ctrl_c_before_a_command_runs_is_130(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:

@@ -36,7 +36,7 @@ def fake() -> Iterator[BigQueryFake]:
 @pytest.fixture
 def client(fake: BigQueryFake, monkeypatch: pytest.MonkeyPatch) -> Iterator[bigquery.Client]:
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", fake.url)
-    anybody = AnonymousCredentials()  # type: ignore[no-untyped-call]
+    anybody = AnonymousCredentials()  # type: ignore[no-untyped-call]  # google-auth has no types
     with bigquery.Client("p", credentials=anybody) as result:
         yield result
 

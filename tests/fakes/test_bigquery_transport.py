@@ -42,7 +42,7 @@ def fake() -> Iterator[BigQueryFake]:
 @pytest.fixture
 def client(fake: BigQueryFake, monkeypatch: pytest.MonkeyPatch) -> Iterator[bigquery.Client]:
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", fake.url)
-    anybody = AnonymousCredentials()  # type: ignore[no-untyped-call]
+    anybody = AnonymousCredentials()  # type: ignore[no-untyped-call]  # google-auth has no types
     with bigquery.Client("p", credentials=anybody) as result:
         yield result
 
@@ -203,7 +203,7 @@ def test_timestamps_are_seconds_unless_asked_for_in_microseconds(fake: BigQueryF
 
 def test_a_token_may_be_required(fake: BigQueryFake, monkeypatch: pytest.MonkeyPatch) -> None:
     fake.require_token = "secret"
-    token = Credentials("secret")  # type: ignore[no-untyped-call]
+    token = Credentials("secret")  # type: ignore[no-untyped-call]  # google-auth has no types
     url = f"{fake.url}/bigquery/v2/projects/p/datasets/d"
     status, _, body = send("GET", url)
     assert (status, json.loads(body)["error"]["status"]) == (401, "UNAUTHENTICATED")

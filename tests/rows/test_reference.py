@@ -68,7 +68,7 @@ def content(syntax: Syntax, *, undefined: bool = False) -> list[bytes]:
     ]
 
 
-def what_content_gives(found: Row) -> None:
+def assert_what_content_gives(found: Row) -> None:
     assert found.values["ReferencedImageSequence"] == [{"ReferencedSOPInstanceUID": "1.2.3"}] * 2
     assert found.values["PatientName"] == {"Alphabetic": {"FamilyName": "Jérôme"}}
     assert found.values["Rows"] == 512
@@ -82,43 +82,43 @@ def what_content_gives(found: Row) -> None:
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG, DEFLATED, JPEG], ids=lambda syntax: syntax.uid)
 @pytest.mark.parametrize("undefined", [True, False])
 def test_every_transfer_syntax_gives_the_same_row(syntax: Syntax, undefined: bool) -> None:
-    what_content_gives(row(*content(syntax, undefined=undefined), syntax=syntax))
+    assert_what_content_gives(row(*content(syntax, undefined=undefined), syntax=syntax))
 
 
 @pytest.mark.parametrize("written", [IMPLICIT, EXPLICIT])
 @pytest.mark.parametrize("named", [IMPLICIT, EXPLICIT, JPEG])
 def test_a_data_set_that_is_written_otherwise_than_its_file_says_is_read(written: Syntax, named: Syntax) -> None:
-    what_content_gives(read(file_of(dataset(*content(written), syntax=written), named)))
+    assert_what_content_gives(read(file_of(dataset(*content(written), syntax=written), named)))
 
 
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG])
 @pytest.mark.parametrize("claims", [True, False])
 def test_a_data_set_without_preamble_is_read(syntax: Syntax, claims: bool) -> None:
     found = read(dataset(*content(syntax), syntax=syntax), claims=claims)
-    what_content_gives(found)
+    assert_what_content_gives(found)
     assert "TransferSyntaxUID" not in found.values
 
 
 def test_file_meta_information_without_preamble_is_read() -> None:
     found = read(meta(BIG.uid) + dataset(*content(BIG), syntax=BIG), claims=False)
-    what_content_gives(found)
+    assert_what_content_gives(found)
     assert found.values["TransferSyntaxUID"] == BIG.uid
 
 
 def test_a_file_without_file_meta_information_is_read() -> None:
-    what_content_gives(read(bytes(128) + b"DICM" + dataset(*content(EXPLICIT))))
+    assert_what_content_gives(read(bytes(128) + b"DICM" + dataset(*content(EXPLICIT))))
 
 
 def test_file_meta_information_in_implicit_vr_is_read() -> None:
     data = bytes(128) + b"DICM" + element(0x00020010, "UI", EXPLICIT.uid, IMPLICIT) + dataset(*content(EXPLICIT))
     found = read(data)
-    what_content_gives(found)
+    assert_what_content_gives(found)
     assert found.values["TransferSyntaxUID"] == EXPLICIT.uid
 
 
 @pytest.mark.parametrize("length", [0, 4, 9999])
 def test_a_wrong_length_of_group_0002_does_not_matter(length: int) -> None:
-    what_content_gives(read(bytes(128) + b"DICM" + meta(group_length=length) + dataset(*content(EXPLICIT))))
+    assert_what_content_gives(read(bytes(128) + b"DICM" + meta(group_length=length) + dataset(*content(EXPLICIT))))
 
 
 def test_file_meta_information_has_columns_but_for_its_length_and_version() -> None:

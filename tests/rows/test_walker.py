@@ -143,8 +143,8 @@ def nested_text(syntax: Syntax) -> bytes:
 @pytest.mark.parametrize(("name", "data"), fuzz.corpus(None))
 def test_a_file_of_pydicom_gives_the_same_row(name: str, data: bytes) -> None:
     for record_type in (Record, MetadataRecord):
-        agrees(data, record_type)
-        agrees(data, record_type, claims=False, max_element_size=64)
+        assert agrees(data, record_type)
+        assert agrees(data, record_type, claims=False, max_element_size=64)
 
 
 @pytest.mark.parametrize("size", [132, 200, 1000])
@@ -191,8 +191,8 @@ def test_a_file_that_ends_at_any_byte_gives_no_other_answer(
     data = instance(*content(syntax, undefined=undefined), *pixels, syntax=syntax)
     for size in range(len(data)):
         with differential.prefix(200):
-            agrees(data[:size], record_type)
-        agrees(data[:size], record_type)
+            assert agrees(data[:size], record_type)
+        assert agrees(data[:size], record_type)
 
 
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG, JPEG], ids=lambda syntax: syntax.uid)
