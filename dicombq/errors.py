@@ -7,20 +7,31 @@
     ├── Failed                    UNKNOWN (2)               1
     │   ├── SqlError              INVALID_ARGUMENT (3)      1
     │   ├── HomeUnusable          FAILED_PRECONDITION (9)   1
-    │   └── StorageFull           RESOURCE_EXHAUSTED (8)    1
+    │   ├── NotConfirmed          FAILED_PRECONDITION (9)   1
+    │   ├── StorageFull           RESOURCE_EXHAUSTED (8)    1
+    │   ├── Crashed               ABORTED (10)              1
+    │   └── StateDamaged          DATA_LOSS (15)            1
     ├── FailedPrecondition        FAILED_PRECONDITION (9)   4
     │   ├── TableExists
     │   ├── TableNotEmpty
     │   ├── SchemaConflict
     │   ├── TooManyColumns
-    │   └── NotAWarehouse
+    │   ├── NotAWarehouse
+    │   ├── OperationEnded
+    │   ├── NewerState
+    │   ├── SourceChanged
+    │   └── DestinationChanged
     ├── Temporary                 UNAVAILABLE (14)          5
+    │   ├── LoadUnsettled         UNAVAILABLE (14)          5
+    │   └── StillRunning          DEADLINE_EXCEEDED (4)     5
     ├── NotPermitted              PERMISSION_DENIED (7)     6
     │   └── NotAuthenticated      UNAUTHENTICATED (16)      6
     ├── NotFound                  NOT_FOUND (5)             7
     ├── Locked                    ABORTED (10)              11
-    └── Cancelled                 CANCELLED (1)             130
-        └── Terminated            CANCELLED (1)             143
+    ├── Cancelled                 CANCELLED (1)             130
+    │   ├── Terminated            CANCELLED (1)             143
+    │   └── CancelledElsewhere    CANCELLED (1)             1
+    └── Internal                  INTERNAL (13)             1
 
 Codes are those of ``google.rpc.Code``; exit codes those of ``cli.md``. A message names tags, paths and
 columns, never an element's value: it may be a patient's.
@@ -32,12 +43,15 @@ _STATUS = {
     1: "CANCELLED",
     2: "UNKNOWN",
     3: "INVALID_ARGUMENT",
+    4: "DEADLINE_EXCEEDED",
     5: "NOT_FOUND",
     7: "PERMISSION_DENIED",
     8: "RESOURCE_EXHAUSTED",
     9: "FAILED_PRECONDITION",
     10: "ABORTED",
+    13: "INTERNAL",
     14: "UNAVAILABLE",
+    15: "DATA_LOSS",
     16: "UNAUTHENTICATED",
 }
 
@@ -96,6 +110,24 @@ class StorageFull(Failed):
     code = 8
 
 
+class NotConfirmed(Failed):
+    """Something would be lost, and nobody is there to agree to it."""
+
+    code = 9
+
+
+class Crashed(Failed):
+    """The process that ran an operation is gone; the operation can be resumed."""
+
+    code = 10
+
+
+class StateDamaged(Failed):
+    """An operation's state file cannot be read."""
+
+    code = 15
+
+
 class FailedPrecondition(DicombqError):
     """The destination or the operation is not in the state that the command needs."""
 
@@ -123,11 +155,37 @@ class NotAWarehouse(FailedPrecondition):
     """The destination is a file of another kind, or a view where a table is needed."""
 
 
+class OperationEnded(FailedPrecondition):
+    """The operation has ended, and the command needs one that has not."""
+
+
+class NewerState(FailedPrecondition):
+    """A newer dicombq wrote the operation's state."""
+
+
+class SourceChanged(FailedPrecondition):
+    """What an operation listed can no longer be read as it was listed."""
+
+
+class DestinationChanged(FailedPrecondition):
+    """What an operation loaded is no longer at its destination."""
+
+
 class Temporary(DicombqError):
     """A quota, the network or a server failed after all retries; the same command may succeed later."""
 
     code = 14
     exit_code = 5
+
+
+class LoadUnsettled(Temporary):
+    """A load job was sent, and nobody knows yet what became of it; the operation asks when it is resumed."""
+
+
+class StillRunning(Temporary):
+    """The time to wait is over, and the operation goes on."""
+
+    code = 4
 
 
 class NotPermitted(DicombqError):
@@ -168,3 +226,22 @@ class Terminated(Cancelled):
     """The operation was told to end (SIGTERM)."""
 
     exit_code = 143
+
+
+class CancelledElsewhere(Cancelled):
+    """The operation was cancelled by `operations cancel`."""
+
+    exit_code = 1
+
+
+class Internal(DicombqError):
+    """A defect of dicombq."""
+
+    code = 13
+
+
+def error_named(name: str, message: str, hint: str) -> DicombqError:
+    """Make the error of a class that is named, as an operation's state does."""
+    kind = globals().get(name)
+    known = isinstance(kind, type) and issubclass(kind, DicombqError)
+    return (kind if known else DicombqError)(message, hint)

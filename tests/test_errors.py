@@ -51,3 +51,14 @@ def test_an_error_has_a_message_and_a_hint(error: type[DicombqError]) -> None:
     assert (str(raised), raised.message, raised.hint) == ("what", "what", "do this")
     assert not error("what").hint
     assert error.__doc__
+
+
+def test_an_error_is_made_by_its_name() -> None:
+    made = errors.error_named("TableExists", "what", "do this")
+    assert type(made) is errors.TableExists
+    assert (made.message, made.hint) == ("what", "do this")
+
+
+@pytest.mark.parametrize("name", ["", "annotations", "error_named", "object", "_STATUS"])
+def test_a_name_of_no_error_makes_a_plain_one(name: str) -> None:
+    assert type(errors.error_named(name, "what", "")) is DicombqError

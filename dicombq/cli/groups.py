@@ -15,7 +15,7 @@ import click
 
 from dicombq.cli.choices import Choice, check_format
 from dicombq.cli.render import CommandExpected, Output
-from dicombq.errors import Cancelled, DicombqError, Terminated
+from dicombq.errors import Cancelled, DicombqError, Internal, Terminated
 
 
 class Group(click.Group):
@@ -126,7 +126,7 @@ def _system(error: OSError) -> DicombqError:
 
 def _internal(error: Exception) -> DicombqError:
     where = traceback.extract_tb(error.__traceback__)[-1]
-    return DicombqError(
+    return Internal(
         f"internal error: {type(error).__name__} at {Path(where.filename).name}:{where.lineno}",
         "This is a defect of dicombq; please report this line. It names no data.",
     )
