@@ -243,5 +243,6 @@ class Internal(DicombqError):
 def error_named(name: str, message: str, hint: str) -> DicombqError:
     """Make the error of a class that is named, as an operation's state does."""
     kind = globals().get(name)
-    known = isinstance(kind, type) and issubclass(kind, DicombqError)
-    return (kind if known else DicombqError)(message, hint)
+    if isinstance(kind, type) and issubclass(kind, DicombqError):
+        return kind(message, hint)
+    return DicombqError(message, hint)
