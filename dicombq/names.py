@@ -115,6 +115,11 @@ def parse_table_uri(uri: str) -> TableUri:
     """
     if len(uri) > MAX_URI_LENGTH:
         raise InvalidArgument(f"the table URI has {len(uri)} characters; {MAX_URI_LENGTH} are allowed")
+    return read_table_uri(uri)
+
+
+def read_table_uri(uri: str) -> TableUri:
+    """Read a destination of any length, as the full path of a file may be longer than what was typed."""
     scheme, separator, rest = uri.partition("://")
     if separator and scheme == "bq":
         return _bigquery(uri, rest)

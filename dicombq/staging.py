@@ -3,6 +3,7 @@
 Everything is on disk, so that memory does not grow with the number of instances::
 
     refs.jsonl          what may be an instance, a line each
+    listing.json        the shards it is cut into; written when it is complete
     shards/N.ndjson.gz  the rows of shard N
     shards/N.keys.jsonl which instance each row is
     receipts/N.json     what became of shard N; written last, so that what it names is there
@@ -14,15 +15,16 @@ import gzip
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 import orjson
 
-from dicombq.files import open_private, write_atomic
-from dicombq.operations import LogEntry
+from dicombq import __version__
+from dicombq.files import open_private, sync_folder, write_atomic
+from dicombq.operations.state import Counters, LogEntry
 from dicombq.rows.record import Record
 from dicombq.stores.base import Failure, Found, InstanceRef, Listed, Result, Skipped, Store
 
@@ -32,7 +34,30 @@ SHARD_SIZE = 200
 MAX_ROW_SIZE = 100 << 20
 """Bytes of a JSON row in a BigQuery load."""
 
+_LISTING = "listing.json"
 _DEDUPLICATION_MEMORY = "200MB"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A store's listing, complete.
+
+    Parameters
+    ----------
+    shards
+        Each one's offset in ``refs.jsonl`` and its number of lines.
+    counters
+        Of what was listed.
+    log_size
+        Bytes of the operation's log, when only the listing was in it.
+    version
+        Of the dicombq that listed, and reads the shards.
+    """
+
+    shards: list[tuple[int, int]]
+    counters: Counters
+    log_size: int
+    version: str = __version__
 
 
 @dataclass(frozen=True)
@@ -69,8 +94,10 @@ class Receipt:
         Names in ``shards/``.
     column_sets
         The distinct sets of column paths of its rows; the keys say which row has which.
+    duplicates
+        Rows that gave way to newer ones.
     log
-        Its failures, skipped files and notices.
+        Its failures, skipped files, notices and duplicates.
     """
 
     shard: int
@@ -80,6 +107,7 @@ class Receipt:
     failures: int = 0
     skipped: int = 0
     notices: int = 0
+    duplicates: int = 0
     longest_row: int = 0
     column_sets: list[list[str]] = field(default_factory=list)
     log: list[LogEntry] = field(default_factory=list)
@@ -136,6 +164,20 @@ def list_store(store: Store, folder: Path, on_entry: Callable[[Listed], None]) -
     return shards
 
 
+def write_listing(folder: Path, listing: Listing) -> None:
+    """Accept a listing: from here on its shards are staged."""
+    write_atomic(folder / _LISTING, orjson.dumps(listing))
+
+
+def read_listing(folder: Path) -> Listing | None:
+    """Read a listing; None where it is not complete."""
+    try:
+        state = orjson.loads((folder / _LISTING).read_bytes())
+    except FileNotFoundError:
+        return None
+    return Listing(**state | {"counters": Counters(**state["counters"])})
+
+
 def stage_shard(spec: ShardSpec) -> Receipt:
     """Read a shard's instances into a file of rows; a shard may run more than once."""
     attempt = f"{spec.number:08d}-{os.getpid()}-{os.urandom(4).hex()}"
@@ -146,19 +188,22 @@ def stage_shard(spec: ShardSpec) -> Receipt:
         gzip.GzipFile("", "wb", 1, raw, mtime=0) as rows,
         open_private(shards / writer.receipt.keys) as keys,
     ):
-        for result in spec.store.read(_refs(spec), spec.record_type, spec.max_element_size):
+        refs = read_refs(spec.folder, spec.offset, spec.count)
+        for result in spec.store.read(refs, spec.record_type, spec.max_element_size):
             writer.take(result, rows, keys)
         rows.close()
         _sync(raw, keys)
+    sync_folder(shards)
     receipt = writer.finished()
     write_receipt(spec.folder, receipt)
     return receipt
 
 
-def _refs(spec: ShardSpec) -> Iterator[InstanceRef]:
-    with (spec.folder / "refs.jsonl").open("rb") as file:
-        file.seek(spec.offset)
-        for _ in range(spec.count):
+def read_refs(folder: Path, offset: int, count: int) -> Iterator[InstanceRef]:
+    """Stream a part of the listing."""
+    with (folder / "refs.jsonl").open("rb") as file:
+        file.seek(offset)
+        for _ in range(count):
             yield InstanceRef(json.loads(file.readline()))
 
 
@@ -206,8 +251,10 @@ class _ShardWriter:
         return self.receipt
 
 
-def log_entry(result: Failure | Skipped) -> LogEntry:
+def log_entry(result: Failure | Skipped | Duplicate) -> LogEntry:
     """Write what was not exported for the operation's log."""
+    if isinstance(result, Duplicate):
+        return LogEntry("INFO", "ALREADY_EXISTS", result.uri, "", f"duplicate: [{result.winner}] is the newer copy")
     if isinstance(result, Failure):
         return LogEntry("ERROR", result.code, result.uri, "", result.reason)
     return LogEntry("INFO", "", result.uri, "", f"skipped: {result.reason}")
@@ -235,15 +282,19 @@ def write_receipt(folder: Path, receipt: Receipt) -> None:
     write_atomic(_receipt_path(folder, receipt.shard), json.dumps(asdict(receipt)).encode())
 
 
+def accepted_shards(folder: Path) -> set[int]:
+    """Tell which shards have a receipt."""
+    return {int(path.stem) for path in (folder / "receipts").iterdir() if path.suffix == ".json"}
+
+
 def _receipt_path(folder: Path, shard: int) -> Path:
     return folder / "receipts" / f"{shard:08d}.json"
 
 
 def read_receipts(folder: Path) -> Iterator[Receipt]:
     """Stream the receipts in the order of their shards."""
-    for path in sorted((folder / "receipts").iterdir()):
-        if path.suffix == ".json":
-            yield read_receipt(folder, int(path.stem))
+    for shard in sorted(accepted_shards(folder)):
+        yield read_receipt(folder, shard)
 
 
 def read_receipt(folder: Path, shard: int) -> Receipt:
@@ -290,11 +341,19 @@ def find_duplicates(folder: Path) -> Iterator[Duplicate]:
                 yield Duplicate(*row)
 
 
-def without_rows(folder: Path, receipt: Receipt, rows: set[int]) -> Receipt:
-    """Write a shard anew without some of its rows, and its receipt."""
+def without_rows(folder: Path, receipt: Receipt, losers: Sequence[Duplicate]) -> Receipt:
+    """Write a shard anew without the rows that give way, and its receipt, which tells of them."""
+    rows = {loser.row for loser in losers}
     attempt = f"{receipt.shard:08d}-{os.getpid()}-{os.urandom(4).hex()}"
     shards = folder / "shards"
-    kept = replace(receipt, file=f"{attempt}.ndjson.gz", keys=f"{attempt}.keys.jsonl", rows=receipt.rows - len(rows))
+    kept = replace(
+        receipt,
+        file=f"{attempt}.ndjson.gz",
+        keys=f"{attempt}.keys.jsonl",
+        rows=receipt.rows - len(rows),
+        duplicates=receipt.duplicates + len(rows),
+        log=[*receipt.log, *map(log_entry, losers)],
+    )
     with (
         gzip.open(shards / receipt.file) as old,
         open_private(shards / kept.file) as raw,
@@ -307,6 +366,7 @@ def without_rows(folder: Path, receipt: Receipt, rows: set[int]) -> Receipt:
                 keys.write(orjson.dumps(key) + b"\n")
         new.close()
         _sync(raw, keys)
+    sync_folder(shards)
     used = {key.columns for key in read_keys(folder, kept)}
     sets = [columns if index in used else [] for index, columns in enumerate(receipt.column_sets)]
     kept = replace(kept, column_sets=sets)

@@ -27,7 +27,8 @@ from dicombq.errors import (
 )
 from dicombq.export import BigQueryDestination, ExportRequest
 from dicombq.names import DuckdbTable, Parent
-from dicombq.operations import Operation, OperationStore, State
+from dicombq.operations.state import Operation, State
+from dicombq.operations.store import OperationStore
 from dicombq.stores.folder import FolderStore
 from dicombq.table import fields
 from dicombq.table.fields import Field
@@ -64,10 +65,11 @@ class Lab:
         **destination: Any,
     ) -> Operation:
         request = self.request(disposition, **destination)
-        planned = export.plan(request, warehouse or DuckdbWarehouse(self.table.file, 0))
-        running = self.operations.create(Parent(), str(request.store.name), str(self.table))
+        warehouse = warehouse or DuckdbWarehouse(self.table.file, 0)
+        export.plan(request, warehouse)
+        running = self.operations.create(Parent(), str(request.store.name), str(self.table), request.to_api())
         with running:
-            export.run(planned, running, LocalEngine(self.workers), progress)
+            export.run(request, warehouse, running, LocalEngine(self.workers), progress)
         return running.operation
 
     @property

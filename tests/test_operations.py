@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from dicombq import operations
+from dicombq.operations import store as operations
 from dicombq.errors import Cancelled, Failed, FailedPrecondition, Locked, NotFound, StorageFull
 from dicombq.names import Parent
-from dicombq.operations import LogEntry, OperationStore, RunningOperation, State
+from dicombq.operations.running import RunningOperation
+from dicombq.operations.state import LogEntry, State
+from dicombq.operations.store import OperationStore
 
 PARENT = Parent("p", "l", "d")
 ENTRY = LogEntry("ERROR", "DATA_LOSS", "/ü", "00100010", "cut")
@@ -114,7 +116,8 @@ def test_an_operation_whose_process_is_gone_has_crashed(store: OperationStore, t
     script = (
         "import os, pathlib, sys\n"
         "from dicombq.names import Parent\n"
-        "from dicombq.operations import OperationStore, State\n"
+        "from dicombq.operations.state import State\n"
+        "from dicombq.operations.store import OperationStore\n"
         "running = OperationStore(pathlib.Path(sys.argv[1])).create(Parent(), 's', 't')\n"
         "running.enter(State.LOADING)\n"
         "os._exit(9)\n"
@@ -138,7 +141,7 @@ def test_an_operation_that_ends_while_it_is_looked_at_has_not_crashed(
             running.enter(State.DONE)
         return False
 
-    monkeypatch.setattr(operations, "_is_locked", end)
+    monkeypatch.setattr(operations, "is_locked", end)
     assert store.get(running.operation.id).state is State.DONE
 
 

@@ -38,3 +38,13 @@ def check_format(ctx: click.Context, param: click.Parameter, value: str | None) 
     if value is not None and value not in FORMATS and not VALUE.fullmatch(value):
         raise InvalidChoice(value, (*FORMATS, "value(KEY)"), ctx, param)
     return value
+
+
+def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Take a time span, ``30s``, ``15m``, ``12h``, ``30d`` or plain seconds, and give it in seconds."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", value)
+    if not match:
+        raise click.BadParameter(f"'{value}' is not a duration such as 30s, 15m, 12h or 30d.", ctx, param)
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]

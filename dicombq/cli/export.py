@@ -6,7 +6,7 @@ import click
 
 from dicombq import config
 from dicombq.cli.choices import Choice
-from dicombq.cli.groups import Command, Group, common_options, lock_timeout_option
+from dicombq.cli.groups import Command, Group, common_options, lock_timeout_option, workers_option
 from dicombq.cli.render import Output
 
 GROUP = Group(
@@ -56,7 +56,8 @@ Examples:
     help="Elements of this size or more are left out and named in DroppedTags; default: 1 MiB.",
 )
 @click.option("--dry-run", is_flag=True, help="Check, print what would be done, and stop.")
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that read headers; default: the cores.")
+@click.option("--async", "async_", is_flag=True, help="Return at once; the export goes on in a process of its own.")
+@workers_option
 @lock_timeout_option
 @common_options
 @click.pass_obj
@@ -70,8 +71,9 @@ def BQ(  # noqa: N802 - a command object
     include_source_store: bool,
     max_element_size: int | None,
     dry_run: bool,
+    async_: bool,
     workers: int | None,
-    lock_timeout: float,
+    lock_timeout: float | None,
     project: str | None,
     location: str | None,
     dataset: str | None,
@@ -81,12 +83,12 @@ def BQ(  # noqa: N802 - a command object
     Every file below the folder is looked at; what is DICOM is known by its content, not by its name.
     The exit code is 3 where some instances could not be read: see `dicombq operations logs`.
     """
-    from dicombq import export, names, operations
+    from dicombq import export, jobs
+    from dicombq.cli.operations import run_command
     from dicombq.disposition import Disposition
-    from dicombq.engines.local import LocalEngine
     from dicombq.stores.registry import open_store
     from dicombq.table.mapping import MAX_ELEMENT_SIZE
-    from dicombq.warehouses.registry import default_table, open_warehouse
+    from dicombq.warehouses.registry import find_table, open_warehouse
 
     if overwrite_table and write_disposition:
         output.warning("--overwrite-table is ignored, because --write-disposition is given.")
@@ -94,22 +96,22 @@ def BQ(  # noqa: N802 - a command object
         disposition = Disposition(write_disposition)
     else:
         disposition = Disposition.WRITE_TRUNCATE if overwrite_table else Disposition.NONE
-    parent = config.parent(project, location, dataset)
-    table = names.parse_table_uri(bq_table) if bq_table else None
-    source = open_store(store, parent)
-    home = config.home()
-    table = table or default_table(home, source.name)
+    source = open_store(store, config.parent(project, location, dataset))
+    settings = jobs.Settings(config.home(), workers, lock_timeout)
+    table = find_table(bq_table, settings.home, source.name)
     destination = export.BigQueryDestination(table, disposition, schema == "json", include_source_store)
     request = export.ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE)
-    planned = export.plan(request, open_warehouse(table, lock_timeout))
     if dry_run:
-        output.resource(planned.to_dict())
+        output.resource(export.plan(request, open_warehouse(table, lock_timeout)).to_dict())
         return 0
-    output.status(f"Request issued for: [{source.name.store}]")
-    running = operations.OperationStore(home).create(parent, str(source.name), str(table))
-    with running, output.waiting(str(running.operation.name)) as progress:
-        export.run(planned, running, LocalEngine(workers) if workers else LocalEngine.fitting(), progress)
-    for message, number in running.debug.most_common():
-        output.debug(f"{number:,} x {message}")
-    output.resource({"name": str(source.name)})
-    return output.export_ended(running.operation, table, store, embedded=bq_table is None)
+    if async_:
+        operation = jobs.detach(request, settings, run_command(workers, lock_timeout))
+        output.status(f"Request issued for: [{source.name.store}]")
+        output.status(f"Check operation [{operation.name}] for status.")
+        output.resource(operation.to_api())
+        return 0
+    with jobs.begin(request, settings) as job:
+        output.status(f"Request issued for: [{source.name.store}]")
+        with output.waiting(str(job.operation.name)) as progress:
+            job.run(progress)
+    return output.export_ended(job.operation, settings.home, job.running.debug)

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from dicombq.cli.choices import Choice, check_format
+from dicombq.cli.choices import Choice, check_format, duration
 from dicombq.cli.render import CommandExpected, Output
 from dicombq.errors import Cancelled, DicombqError, Internal, Terminated
 
@@ -39,9 +39,9 @@ class Group(click.Group):
         self.callback = click.pass_context(_expect_command)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the commands."""
+        """Name the commands, without those that only dicombq itself calls."""
         del ctx
-        return sorted(self._lazy)
+        return sorted(name for name in self._lazy if not name.startswith("_"))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
@@ -95,12 +95,17 @@ class Command(click.Command):
         output = ctx.obj = Output.for_command(ctx)
         terminated = False
 
-        def terminate(_number: int, _frame: FrameType | None) -> None:
+        def end(number: int, _frame: FrameType | None) -> None:
             nonlocal terminated
-            terminated = True
+            terminated = number == signal.SIGTERM
+            for again in handled:
+                signal.signal(again, signal.SIG_DFL)  # a second one ends at once, whatever is running
             raise KeyboardInterrupt  # SIGTERM takes the path of Ctrl-C
 
-        previous = signal.signal(signal.SIGTERM, terminate)
+        # a shell starts what it puts in the background with Ctrl-C ignored
+        ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        handled = [signal.SIGTERM] if ignored else [signal.SIGTERM, signal.SIGINT]
+        previous = {each: signal.signal(each, end) for each in handled}
         try:
             return super().invoke(ctx)
         except DicombqError as error:
@@ -114,7 +119,8 @@ class Command(click.Command):
             code = output.error(_system(error) if isinstance(error, OSError) else _internal(error))
             output.give_up_writing()
         finally:
-            signal.signal(signal.SIGTERM, previous)
+            for each, handler in previous.items():
+                signal.signal(each, handler)
         return code
 
 
@@ -162,9 +168,12 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 lock_timeout_option = click.option(
     "--lock-timeout",
-    type=click.FloatRange(0),
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for another program that holds the DuckDB file.",
+    callback=duration,
+    metavar="DURATION",
+    help="How long to wait for another export to the same table, and for another program that holds the DuckDB file: "
+    "30s, 15m; default: not at all for the first, 10s for the second.",
+)
+
+workers_option = click.option(
+    "--workers", type=click.IntRange(1), metavar="N", help="Processes that read headers; default: the cores."
 )

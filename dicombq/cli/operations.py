@@ -1,25 +1,45 @@
-"""``operations describe``, ``list`` and ``logs``."""
+"""``operations``: look at exports that run or have run, wait for them, end them, go on with them."""
 
 from __future__ import annotations
+
+import sys
 
 import click
 
 from dicombq import config
-from dicombq.cli.groups import Command, Group, common_options
+from dicombq.cli.choices import Choice, duration
+from dicombq.cli.groups import Command, Group, common_options, lock_timeout_option, workers_option
 from dicombq.cli.render import Output
+from dicombq.cli.terms import Term, read_terms
 
 GROUP = Group(
     "operations",
     {
+        "_run": "dicombq.cli.operations:RUN",
+        "cancel": "dicombq.cli.operations:CANCEL",
         "describe": "dicombq.cli.operations:DESCRIBE",
         "list": "dicombq.cli.operations:LIST",
         "logs": "dicombq.cli.operations:LOGS",
+        "prune": "dicombq.cli.operations:PRUNE",
+        "resume": "dicombq.cli.operations:RESUME",
+        "wait": "dicombq.cli.operations:WAIT",
     },
-    help="Look at operations: exports that run or have run.",
+    help="Look at operations (exports that run or have run), wait for them, cancel them, go on with them.",
     epilog="Example: dicombq operations list",
 )
 
+# without the current folder in sys.path, where `python -m` has it: what lies there is no part of dicombq
+_DICOMBQ = (sys.executable, "-c", "import sys; del sys.path[0]; from dicombq.cli.main import run; run()")
+_CANCEL_PATIENCE = 30.0
+
 _OPERATION = click.argument("operation", metavar="OPERATION")
+
+
+def run_command(workers: int | None, lock_timeout: float | None) -> list[str]:
+    """Name the command that takes over an operation; its ID and the descriptors of its locks follow."""
+    flags = {"--workers": workers, "--lock-timeout": lock_timeout}
+    given = [f"{flag}={value}" for flag, value in flags.items() if value is not None]
+    return [*_DICOMBQ, "operations", "_run", *given]
 
 
 @click.command(
@@ -34,7 +54,7 @@ _OPERATION = click.argument("operation", metavar="OPERATION")
 def DESCRIBE(output: Output, /, operation: str, **_names: str | None) -> None:  # noqa: N802 - a command object
     """Show the state and the counters of OPERATION, an ID or a full name; live while it runs."""
     from dicombq.names import operation_id
-    from dicombq.operations import OperationStore
+    from dicombq.operations.store import OperationStore
 
     output.resource(OperationStore(config.home()).get(operation_id(operation)).to_api())
 
@@ -43,32 +63,192 @@ def DESCRIBE(output: Output, /, operation: str, **_names: str | None) -> None:  
     "list",
     cls=Command,
     short_help="List operations, the newest first.",
-    epilog="Example: dicombq operations list --format=json",
+    epilog="""\b
+Examples:
+  dicombq operations list --filter='state=CRASHED' --limit=1 --format='value(id)'
+  dicombq operations list --filter='store:scans AND failure>0'""",
 )
+@click.option(
+    "--filter",
+    "filter_",
+    metavar="EXPRESSION",
+    callback=read_terms,
+    help="Only operations for which it holds: KEY=VALUE, KEY!=VALUE, KEY:PART, KEY<VALUE, KEY>VALUE, joined by AND. "
+    "Keys are the columns of the list in small letters, the counters, and dotted paths of what describe prints.",
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many.")
 @common_options
 @click.pass_obj
-def LIST(output: Output, /, **_names: str | None) -> None:  # noqa: N802 - a command object
+def LIST(  # noqa: N802 - a command object
+    output: Output, /, filter_: tuple[Term, ...], limit: int | None, **_names: str | None
+) -> None:
     """List the operations, the newest first."""
-    from dicombq.operations import OperationStore
+    from dicombq.operations.store import OperationStore
 
     operations, damaged = OperationStore(config.home()).list()
     for error in damaged:
         output.warning(f"{error.message}. {error.hint}")
-    output.operations(operations)
+    output.operations(operations, filter_, limit)
 
 
 @click.command(
     "logs",
     cls=Command,
     short_help="Show what failed, was left out or did not fit.",
-    epilog="Example: dicombq operations logs 1763756640123456789 --format=json",
+    epilog="Example: dicombq operations logs 1763756640123456789 --severity=ERROR --format=json",
+)
+@_OPERATION
+@click.option(
+    "--severity",
+    type=Choice(["DEBUG", "INFO", "NOTICE", "ERROR"]),
+    multiple=True,
+    help="Only entries of this severity; may be given more than once.",
+)
+@click.option("--reason", metavar="TEXT", help="Only entries with this code, or with this text in their message.")
+@common_options
+@click.pass_obj
+def LOGS(  # noqa: N802 - a command object
+    output: Output, /, operation: str, severity: tuple[str, ...], reason: str | None, **_names: str | None
+) -> None:
+    """Show the log of OPERATION: failed instances, duplicates, skipped files, and values that did not fit."""
+    from dicombq.names import operation_id
+    from dicombq.operations.store import OperationStore
+
+    output.log(OperationStore(config.home()).logs(operation_id(operation), severity, reason))
+
+
+@click.command(
+    "wait",
+    cls=Command,
+    short_help="Wait until an operation has ended.",
+    epilog="Example: dicombq operations wait 1763756640123456789 --timeout=30m",
+)
+@_OPERATION
+@click.option(
+    "--timeout", callback=duration, metavar="DURATION", help="How long to wait: 30s, 15m, 12h; default: forever."
+)
+@common_options
+@click.pass_obj
+def WAIT(output: Output, /, operation: str, timeout: float | None, **_names: str | None) -> int:  # noqa: N802 - a command object
+    """Wait until OPERATION has ended, print what the export would have printed, and end with its exit code.
+
+    Ctrl-C ends the waiting, not the operation. After the timeout the exit code is 5.
+    """
+    from collections import Counter
+
+    from dicombq.names import operation_id
+    from dicombq.operations.store import OperationStore
+
+    home = config.home()
+    operations = OperationStore(home)
+    found = operations.get(operation_id(operation))
+    with output.waiting(str(found.name), interrupted="the operation goes on") as progress:
+        for latest in operations.follow(found.id, timeout):
+            progress(latest)
+        latest.raise_error()
+    return output.export_ended(latest, home, Counter())
+
+
+@click.command(
+    "cancel",
+    cls=Command,
+    short_help="End an operation that runs.",
+    epilog="Example: dicombq operations cancel 1763756640123456789 --quiet",
 )
 @_OPERATION
 @common_options
 @click.pass_obj
-def LOGS(output: Output, /, operation: str, **_names: str | None) -> None:  # noqa: N802 - a command object
-    """Show the log of OPERATION: failed instances, duplicates, skipped files, and values that did not fit."""
+def CANCEL(output: Output, /, operation: str, **_names: str | None) -> None:  # noqa: N802 - a command object
+    """End OPERATION, wherever it runs; its table stays as it was, and it can be resumed."""
     from dicombq.names import operation_id
-    from dicombq.operations import OperationStore
+    from dicombq.operations.store import OperationStore
 
-    output.log(OperationStore(config.home()).logs(operation_id(operation)))
+    operations = OperationStore(config.home())
+    found = operations.get_running(operation_id(operation))
+    output.confirm(f"Operation [{found.name}] will be cancelled.")
+    operations.cancel(found.id, _CANCEL_PATIENCE)
+    output.resource({})
+
+
+@click.command(
+    "resume",
+    cls=Command,
+    short_help="Go on with an operation that failed, was cancelled or crashed.",
+    epilog="Example: dicombq operations resume 1763756640123456789",
+)
+@_OPERATION
+@workers_option
+@lock_timeout_option
+@common_options
+@click.pass_obj
+def RESUME(  # noqa: N802 - a command object
+    output: Output, /, operation: str, workers: int | None, lock_timeout: float | None, **_names: str | None
+) -> int:
+    """Go on with OPERATION where it ended: nothing that was read is read again, and no row is loaded twice.
+
+    Files that were added since it began are not part of it: run a new export for them.
+    """
+    from dicombq import jobs
+    from dicombq.names import operation_id
+
+    settings = jobs.Settings(config.home(), workers, lock_timeout)
+    with jobs.resume(operation_id(operation), settings) as job, output.waiting(str(job.operation.name)) as progress:
+        job.run(progress)
+    return output.export_ended(job.operation, settings.home, job.running.debug)
+
+
+@click.command(
+    "prune",
+    cls=Command,
+    short_help="Delete what is left of operations that ended long ago.",
+    epilog="Example: dicombq operations prune --older-than=90d --quiet",
+)
+@click.option(
+    "--older-than",
+    callback=duration,
+    default="30d",
+    show_default=True,
+    metavar="DURATION",
+    help="Keep operations that ended later than that: 12h, 30d.",
+)
+@common_options
+@click.pass_obj
+def PRUNE(output: Output, /, older_than: float, **_names: str | None) -> None:  # noqa: N802 - a command object
+    """Delete state, log and staged files of operations that have ended; they cannot be resumed then.
+
+    Tables and operations that run are left alone.
+    """
+    from dicombq.operations.store import OperationStore
+
+    operations = OperationStore(config.home())
+    identities = operations.prunable(older_than)
+    if not identities:
+        output.status("There is nothing to delete.")
+        return
+    output.confirm(f"{len(identities):,} operations will be deleted, with their logs and staged files.")
+    for identity in identities:
+        operations.prune(identity)
+        output.status(f"Deleted operation [{identity}].")
+
+
+@click.command("_run", cls=Command)
+@_OPERATION
+@click.argument("locks", nargs=2, type=int)
+@workers_option
+@lock_timeout_option
+@common_options
+@click.pass_obj
+def RUN(  # noqa: N802 - a command object
+    _output: Output,
+    /,
+    operation: str,
+    locks: tuple[int, int],
+    workers: int | None,
+    lock_timeout: float | None,
+    **_names: str | None,
+) -> None:
+    """Run OPERATION in this process, which has inherited its locks."""
+    from dicombq import jobs
+
+    with jobs.adopt(operation, locks, jobs.Settings(config.home(), workers, lock_timeout)) as job:
+        job.run(lambda _operation: None)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from dicombq.operations import Operation, State
+from dicombq.operations.state import Operation, State
 
 
 @contextmanager

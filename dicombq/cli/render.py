@@ -19,10 +19,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from dicombq.cli.choices import VALUE, InvalidChoice
-from dicombq.errors import DicombqError
+from dicombq.cli.terms import Term
+from dicombq.errors import Cancelled, DicombqError, NotConfirmed
 
 if TYPE_CHECKING:
-    from dicombq.operations import Operation
+    from collections import Counter
+    from pathlib import Path
+
+    from dicombq.operations.state import Operation
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TABLE_BLOCK = 1000
@@ -50,8 +54,9 @@ class Output:
         ``yaml json csv table value(KEY)``, None for the command's own.
     """
 
-    def __init__(self, path: str, format_: str | None, *, verbosity: str, log_http: bool) -> None:
+    def __init__(self, path: str, format_: str | None, *, verbosity: str, log_http: bool, quiet: bool = False) -> None:
         self._path = path
+        self._quiet = quiet
         self._format = format_
         self._level = _LEVELS[verbosity]
         if log_http:
@@ -61,11 +66,13 @@ class Output:
     def for_command(cls, ctx: click.Context) -> Output:
         """Take the flags that every command has from its context."""
         given = ctx.params
-        output = cls(
-            ctx.command_path, given.pop("format_"), verbosity=given.pop("verbosity"), log_http=given.pop("log_http")
+        return cls(
+            ctx.command_path,
+            given.pop("format_"),
+            verbosity=given.pop("verbosity"),
+            log_http=given.pop("log_http"),
+            quiet=given.pop("quiet"),
         )
-        given.pop("quiet")
-        return output
 
     def status(self, text: str) -> None:
         """Tell people how it goes."""
@@ -140,27 +147,42 @@ class Output:
         else:
             self._rows(kind, columns, (tuple(_plain(value) for value in row) for row in rows))
 
-    def operations(self, operations: Iterable[Operation]) -> None:
-        """Print operations as gcloud's list does."""
-        resources = [_with_columns(operation) for operation in operations]
-        if not resources:
+    def operations(self, operations: Iterable[Operation], terms: Sequence[Term], limit: int | None) -> None:
+        """Print operations that meet all terms, at most `limit`, as gcloud's list does."""
+        resources = (resource for resource in map(_with_columns, operations) if all(t.holds(resource) for t in terms))
+        listed = list(itertools.islice(resources, limit))
+        if not listed:
             self.status("Listed 0 items.")
-        if (self._format or "table") in ("table", "csv"):
-            self.resources(_OPERATION_COLUMNS, resources)
+        if (self._format or "table") in ("json", "yaml"):
+            self.resources({}, [resource["api"] for resource in listed])
         else:
-            self.resources({}, [resource["api"] for resource in resources])
+            self.resources(_OPERATION_COLUMNS, listed)
 
     def log(self, entries: Iterable[Mapping[str, Any]]) -> None:
         """Print an operation's log."""
         self.resources({name.upper(): name for name in _LOG_COLUMNS}, entries)
 
-    def export_ended(self, operation: Operation, table: object, source: str, *, embedded: bool) -> int:
-        """Tell where the table is and what is missing from it; give the exit code."""
+    def export_ended(self, operation: Operation, home: Path, read_otherwise: Counter[str]) -> int:
+        """Print the store of an export that is done, where the table is and what is missing from it.
+
+        Parameters
+        ----------
+        read_otherwise
+            Why instances were not read by the fast reader, and how many.
+
+        Returns
+        -------
+        int
+            The exit code.
+        """
+        for message, number in read_otherwise.most_common():
+            self.debug(f"{number:,} x {message}")
+        self.resource({"name": operation.store})
         counters = operation.counters
         if not counters.success:
-            self.warning(f"no instance in [{source}] could be exported; the table is empty.")
-        self.status(f"Table: {table} ({_number(counters.success, 'new row')})")
-        if hint := _query_hint(table, embedded=embedded):
+            self.warning(f"no instance in [{operation.store_id}] could be exported; the table is empty.")
+        self.status(f"Table: {operation.target} ({_number(counters.success, 'new row')})")
+        if hint := _query_hint(operation.target, home):
             self.status(f"Look at it: {hint}")
         if counters.failure or counters.notices:
             failed = [f"{_number(counters.failure, 'instance')} failed"] if counters.failure else []
@@ -168,9 +190,35 @@ class Output:
             self.status(f"{', '.join(failed + noticed)}; see them: dicombq operations logs {operation.id}")
         return 3 if counters.failure else 0
 
+    def confirm(self, text: str) -> None:
+        """Ask before something is lost, as gcloud does; ``--quiet`` agrees.
+
+        Raises
+        ------
+        NotConfirmed
+            Where nobody is there to answer, or the answer is no.
+        """
+        if self._quiet:
+            return
+        _write(sys.stderr, f"{_on_one_line(text)}\n\nDo you want to continue (Y/n)?  ")
+        if not (sys.stdin and sys.stdin.isatty()):
+            _write(sys.stderr, "\n")
+            raise NotConfirmed(
+                "This prompt could not be answered because you are not in an interactive session",
+                "You can run the command again with --quiet to accept default answers for all prompts.",
+            )
+        if sys.stdin.readline().strip().lower() not in ("", "y", "yes"):
+            raise NotConfirmed("Aborted by user")
+
     @contextlib.contextmanager
-    def waiting(self, name: str) -> Iterator[Callable[[Operation], None]]:
-        """Show an operation's progress: a live display on a terminal, one line elsewhere."""
+    def waiting(self, name: str, interrupted: str = "cancelled") -> Iterator[Callable[[Operation], None]]:
+        """Show an operation's progress: a live display on a terminal, one line elsewhere.
+
+        Parameters
+        ----------
+        interrupted
+            What Ctrl-C does to it.
+        """
         text = f"Waiting for operation [{name}] to complete..."
         with contextlib.ExitStack() as display:
             if _is_terminal(sys.stderr):
@@ -185,8 +233,8 @@ class Output:
             try:
                 yield show
                 ending = "done"
-            except KeyboardInterrupt:
-                ending = "cancelled"
+            except (KeyboardInterrupt, Cancelled):
+                ending = interrupted
                 raise
             finally:
                 display.close()
@@ -244,14 +292,18 @@ def _usage_message(error: click.UsageError) -> str:
 
 
 def _with_columns(operation: Operation) -> dict[str, Any]:
+    api = operation.to_api()
     return {
-        "api": operation.to_api(),
+        **api["metadata"]["counter"],
+        **api["metadata"]["dicombq"],
+        **api,
+        "api": api,
         "id": operation.id,
         "location": operation.parent.location,
         "done": operation.state.ended,
         "state": operation.state.value,
         "created": operation.create_time,
-        "store": operation.store.rpartition("/")[2],
+        "store": operation.store_id,
         "target": operation.target,
     }
 
@@ -260,14 +312,16 @@ def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _query_hint(table: object, *, embedded: bool) -> str:
-    from dicombq.names import DuckdbTable
+def _query_hint(target: str, home: Path) -> str:
+    from dicombq.names import DuckdbTable, read_table_uri
+    from dicombq.warehouses.registry import is_embedded
 
+    table = read_table_uri(target)
     if not isinstance(table, DuckdbTable):
         return ""
     parts = (part if part.isidentifier() else f"`{part}`" for part in (table.dataset, table.table))
     sql = f"SELECT * FROM {'.'.join(parts)} LIMIT 10"
-    warehouse = "" if embedded else f"--warehouse={shlex.quote(f'duckdb://{table.file}')} "
+    warehouse = "" if is_embedded(table, home) else f"--warehouse={shlex.quote(f'duckdb://{table.file}')} "
     return f"dicombq query {warehouse}{shlex.quote(sql)}"
 
 

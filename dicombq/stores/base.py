@@ -74,6 +74,15 @@ class Store(Protocol):
         """The store's resource name."""
         ...
 
+    @property
+    def source(self) -> str:
+        """Where the instances lie: what the store can be opened by again."""
+        ...
+
+    def has(self, ref: InstanceRef) -> bool:
+        """Tell whether something that was listed is still there."""
+        ...
+
     def list(self) -> Iterator[Listed]:
         """Stream what may be an instance, in no order; what cannot be looked at is a `Failure`."""
         ...

@@ -65,6 +65,15 @@ class FolderStore:
             raise NotPermitted(f"the folder [{shown}] cannot be listed", "Run as a user who may read it.")
         return cls(StoreName(parent, printable(root.resolve().name) or "root"), root)
 
+    @property
+    def source(self) -> str:
+        """The folder."""
+        return os.fspath(self.root)
+
+    def has(self, ref: InstanceRef) -> bool:
+        """Tell whether a file is still there."""
+        return os.path.exists(ref.uri)
+
     def list(self) -> Iterator[Listed]:
         """Stream every regular file; folders that are reached through a link are listed once.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from dicombq.errors import NotFound
-from dicombq.names import Parent
+from dicombq.names import Parent, StoreName
 from dicombq.stores.base import Store
 from dicombq.stores.folder import FolderStore
 
@@ -23,3 +24,8 @@ def open_store(text: str, parent: Parent) -> Store:
     if re.match(r"[a-z]+://", text) or text.startswith("projects/"):
         raise NotFound(f"[{text}] is not a folder", "This version exports folders.")
     return FolderStore.open(text, parent)
+
+
+def reopen_store(name: StoreName, source: str) -> Store:
+    """Give the store of an operation again, by its `source`; it may be gone, and need not be there to load rows."""
+    return FolderStore(name, Path(source))

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from dicombq.disposition import Disposition, TableState
-from dicombq.table.fields import Conflict, Field
+from dicombq.disposition import Action, Disposition, TableState
+from dicombq.errors import DestinationChanged
+from dicombq.names import TableUri
+from dicombq.table.fields import Conflict, Field, Merge, check_limits, merge
 
 TableT_contra = TypeVar("TableT_contra", contravariant=True)
 
@@ -77,6 +79,30 @@ class FieldConflict(Exception):
         self.conflicts = conflicts
 
 
+def fields_after(current: Sequence[Field], load: Load, action: Action) -> Merge:
+    """Tell what fields a table has after a load.
+
+    Raises
+    ------
+    FieldConflict
+        Where it has columns of other types.
+    TooManyColumns
+        Where it would have more than a table can have.
+    """
+    result = merge(current, load.fields) if action in (Action.LOAD, Action.APPEND) else Merge(load.fields)
+    if result.conflicts:
+        raise FieldConflict(result.conflicts)
+    check_limits(result.fields)
+    return result
+
+
+def is_gone(table: TableUri) -> DestinationChanged:
+    """Say that the table of a load that was committed is no longer there."""
+    return DestinationChanged(
+        f"the rows were loaded, but the table [{table}] has been deleted since", "Run the export again."
+    )
+
+
 @dataclass(frozen=True)
 class QueryResult:
     """A query's columns and rows, streamed."""
@@ -101,6 +127,12 @@ class Warehouse(Protocol[TableT_contra]):
             As `dicombq.disposition.decide`.
         FieldConflict
             Where the table has columns of other types.
+        TooManyColumns
+            Where it would have more than a table can have.
+        DestinationChanged
+            Where the same load was committed before, and its table is gone.
+        LoadUnsettled
+            Where nobody knows yet what became of it: the same load has to be tried again.
         """
         ...
 

@@ -17,16 +17,18 @@ import google.auth.exceptions
 import requests.exceptions
 from google.api_core import exceptions as api
 from google.api_core.exceptions import GoogleAPICallError, RetryError
+from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 from dicombq.disposition import Action, Disposition, TableState, decide
 from dicombq.errors import (
-    Cancelled,
+    CancelledElsewhere,
     DicombqError,
     Failed,
     FailedPrecondition,
+    LoadUnsettled,
     NotAuthenticated,
     NotAWarehouse,
     NotFound,
@@ -38,9 +40,9 @@ from dicombq.errors import (
 )
 from dicombq.files import open_private
 from dicombq.names import BigQueryTable
-from dicombq.table.fields import Field, Merge, from_bigquery, merge, to_bigquery
+from dicombq.table.fields import Field, Merge, from_bigquery, to_bigquery
 from dicombq.table.view import view_name, view_query
-from dicombq.warehouses.base import FieldConflict, Load, LoadResult, QueryResult, Table
+from dicombq.warehouses.base import Load, LoadResult, QueryResult, Table, fields_after, is_gone
 
 PATIENCE = 300.0
 """Seconds for which temporary failures of one call are retried."""
@@ -49,6 +51,8 @@ MAX_GZIP_SIZE = 4_000_000_000
 """Bytes of a compressed file in a load job; larger loads are sent uncompressed."""
 
 _UPLOAD_RETRIES = 6
+_CANCEL_TIMEOUT = 1.0  # seconds
+_NO_RETRY = DEFAULT_RETRY.with_timeout(0)
 _ROLES = "Grant roles/bigquery.dataEditor on the dataset and roles/bigquery.jobUser on the project."
 _TEMPORARY_REASONS = frozenset(
     {
@@ -83,6 +87,7 @@ class BigQueryWarehouse:
     def __init__(self, project: str, patience: float | None = None) -> None:
         self._project = project
         self._retry = DEFAULT_RETRY.with_timeout(PATIENCE if patience is None else patience)
+        self._patient_retry = self._retry.with_predicate(_may_appear)
         self._cached: bigquery.Client | None = None
 
     @property
@@ -109,15 +114,16 @@ class BigQueryWarehouse:
             return Table(_table_state(found), from_bigquery(_schema(found)))
 
     def load(self, table: BigQueryTable, load: Load) -> LoadResult:
-        """Load rows by one load job; one of the same ID that exists already is the load, unless it failed."""
+        """Load rows by one load job; one of the same ID that exists already is the load, unless it ends in failure."""
         with _errors(f"the table [{table}]"):
             location = self._location(table)
             job_id, job = self._last_attempt(load.job_id, location)
-            job = job or self._start(table, load, job_id, location)
-            self._wait(job, table, load.disposition)
+            if job is None:
+                job = self._run(table, load, job_id, location)
             found = self._get_table(table)
-            fields = from_bigquery(_schema(found)) if found else load.fields
-            return LoadResult(int(job.output_rows or 0), fields)
+            if found is None:
+                raise is_gone(table)
+            return LoadResult(int(job.output_rows or 0), from_bigquery(_schema(found)))
 
     def replace_view(self, table: BigQueryTable, fields: Sequence[Field]) -> None:
         """Make the generated view, or make it anew."""
@@ -167,24 +173,36 @@ class BigQueryWarehouse:
         return location
 
     def _last_attempt(self, job_id: str, location: str | None) -> tuple[str, bigquery.LoadJob | None]:
-        """Give the first job that did not fail, or a name for one: a failed job's name cannot be used again."""
+        """Give the first job that succeeds, or a name for one: a failed job's name cannot be used again."""
         name, attempt = job_id, 1
-        while (job := self._find_job(name, location)) and job.error_result:
+        while job := self._find_job(name, location, self._retry):
+            self._wait(job)
+            if not job.error_result:
+                break
             attempt += 1
             name = f"{job_id}_{attempt}"
         return name, job
 
-    def _find_job(self, job_id: str, location: str | None) -> bigquery.LoadJob | None:
+    def _find_job(self, job_id: str, location: str | None, retry: Retry) -> bigquery.LoadJob | None:
         try:
-            job = self._client.get_job(job_id, location=location, retry=self._retry)
+            job = self._client.get_job(job_id, location=location, retry=retry)
         except api.NotFound:
             return None
         return job if isinstance(job, bigquery.LoadJob) else None
+
+    def _run(self, table: BigQueryTable, load: Load, job_id: str, location: str | None) -> bigquery.LoadJob:
+        """Run a new job to its end."""
+        job = self._start(table, load, job_id, location)
+        self._wait(job)
+        if job.error_result:
+            raise _job_error(job.error_result.get("reason", ""), table, load.disposition)
+        return job
 
     def _start(self, table: BigQueryTable, load: Load, job_id: str, location: str | None) -> bigquery.LoadJob:
         found = self._destination(table)
         state = _table_state(found) if found else TableState.MISSING
         action = decide(str(table), state, load.disposition)
+        result = fields_after(from_bigquery(_schema(found)) if found else (), load, action)
         schema = to_bigquery(load.fields)
         config = bigquery.LoadJobConfig(
             source_format="NEWLINE_DELIMITED_JSON",
@@ -192,9 +210,6 @@ class BigQueryWarehouse:
             create_disposition="CREATE_IF_NEEDED",
         )
         if found is not None and action in (Action.LOAD, Action.APPEND):
-            result = merge(from_bigquery(_schema(found)), load.fields)
-            if result.conflicts:
-                raise FieldConflict(result.conflicts)
             schema = _extended(_schema(found), result)
             if result.added and action is Action.APPEND:
                 config.schema_update_options = ["ALLOW_FIELD_ADDITION"]
@@ -210,7 +225,7 @@ class BigQueryWarehouse:
         body = load.scratch / "upload"
         try:
             size = _join(load.files, body)
-            with body.open("rb") as file:
+            with body.open("rb") as file, self._passing_on_interrupts(job_id, location):
                 return self._client.load_table_from_file(
                     file,
                     _id(table),
@@ -221,29 +236,35 @@ class BigQueryWarehouse:
                     project=self._project,
                     job_config=config,
                 )
-        except (GoogleAPICallError, RetryError, *_NETWORK):
-            # the answer may be lost, not the job
-            if job := self._find_job(job_id, location):
-                return job
-            raise
+        except (GoogleAPICallError, RetryError, *_NETWORK) as error:
+            # the answer may be lost, not the job; a job that was just made is not found at once
+            refused = isinstance(error, api.ClientError) and not isinstance(error, api.Conflict | api.TooManyRequests)
+            retry = self._retry if refused else self._patient_retry
+            with contextlib.suppress(GoogleAPICallError, RetryError, *_NETWORK):
+                if job := self._find_job(job_id, location, retry):
+                    return job
+            if refused:
+                raise
+            raise _unsettled(job_id) from None
         finally:
             body.unlink(missing_ok=True)
 
-    def _wait(self, job: bigquery.LoadJob, table: BigQueryTable, disposition: Disposition) -> None:
+    def _wait(self, job: bigquery.LoadJob) -> None:
+        """Wait until a job has ended, well or with its `error_result`."""
         try:
-            job.result(retry=self._retry)
-        except GoogleAPICallError:
-            if job.error_result is None:
-                raise
-            raise _job_error(job.error_result.get("reason", ""), table, disposition) from None
-        except concurrent.futures.TimeoutError:
-            raise Temporary(
-                f"the load job [{job.job_id}] for [{table}] was started, but BigQuery no longer answers",
-                "It may load the rows yet: look at the table before you run the command again.",
-            ) from None
+            with self._passing_on_interrupts(str(job.job_id), job.location):
+                job.result(retry=self._patient_retry)
+        except (GoogleAPICallError, RetryError, concurrent.futures.TimeoutError, *_NETWORK):
+            if job.state != "DONE" or not job.error_result:
+                raise _unsettled(str(job.job_id)) from None
+
+    @contextlib.contextmanager
+    def _passing_on_interrupts(self, job_id: str, location: str | None) -> Iterator[None]:
+        try:
+            yield
         except KeyboardInterrupt:
             with contextlib.suppress(GoogleAPICallError, RetryError, *_NETWORK):
-                self._client.cancel_job(job.job_id, location=job.location, retry=self._retry)
+                self._client.cancel_job(job_id, location=location, retry=_NO_RETRY, timeout=_CANCEL_TIMEOUT)
             raise
 
 
@@ -262,6 +283,11 @@ def _query_errors() -> Iterator[None]:
             # with a place in the query it was refused before any row was read, so it holds no patient's value
             known = _PLACE.search(error.message)
             raise SqlError(error.message.split("\n")[0] if known else "the query failed on a value") from None
+
+
+def _may_appear(error: Exception) -> bool:
+    """Tell whether to ask for a job again: one that was just made is not found everywhere at once."""
+    return isinstance(error, api.NotFound) or bool(DEFAULT_RETRY._predicate(error))  # noqa: SLF001 - the client has no public name for it
 
 
 def _id(table: BigQueryTable) -> str:
@@ -326,6 +352,13 @@ def _errors(what: str) -> Iterator[None]:
         raise Failed(f"BigQuery refuses {what}: {_first_reason(error) or error.code}") from None
 
 
+def _unsettled(job_id: str) -> LoadUnsettled:
+    return LoadUnsettled(
+        f"the load job [{job_id}] was sent, but BigQuery does not tell what became of it",
+        "It may load the rows yet. Resume the operation: it asks for this job first.",
+    )
+
+
 def _temporary(what: str, why: str) -> Temporary:
     return Temporary(f"BigQuery could not be used for {what}: {why}", "Run the command again later.")
 
@@ -341,7 +374,7 @@ def _job_error(reason: str, table: BigQueryTable, disposition: Disposition) -> D
         ),
         "accessDenied": lambda: NotPermitted(f"BigQuery does not permit to load [{table}]", _ROLES),
         "notFound": lambda: NotFound(f"BigQuery does not find the dataset of [{table}]"),
-        "stopped": lambda: Cancelled(f"the load job for [{table}] was cancelled"),
+        "stopped": lambda: CancelledElsewhere(f"the load job for [{table}] was cancelled"),
     }
     if reason in errors:
         return errors[reason]()

@@ -25,9 +25,9 @@ from dicombq.errors import (
     StorageFull,
 )
 from dicombq.names import DuckdbTable
-from dicombq.table.fields import Field, Merge, count, duckdb_type, merge, quote
+from dicombq.table.fields import Field, Merge, count, duckdb_type, quote
 from dicombq.table.view import view_name, view_query
-from dicombq.warehouses.base import FieldConflict, Load, LoadResult, QueryResult, Table
+from dicombq.warehouses.base import Load, LoadResult, QueryResult, Table, fields_after, is_gone
 
 _CATALOG = "dicombq-warehouse"
 """The attached file; DuckDB would name it after the file, and find `dicom.t` ambiguous in `dicom.duckdb`."""
@@ -264,12 +264,12 @@ def _load(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load)
     )
     done = connection.execute(f"SELECT row_count FROM {_LOADS} WHERE job_id = ?", [load.job_id]).fetchone()
     current = _state(connection, table)
+    if done and current.state is TableState.MISSING:
+        raise is_gone(table)
     if done:
         return LoadResult(int(done[0]), current.fields)
     action = decide(str(table), current.state, load.disposition)
-    result = merge(current.fields, load.fields) if action in (Action.LOAD, Action.APPEND) else Merge(load.fields)
-    if result.conflicts:
-        raise FieldConflict(result.conflicts)
+    result = fields_after(current.fields, load, action)
     _prepare(connection, table, action, result)
     rows = _insert(connection, table, load)
     connection.execute(f"INSERT INTO {_LOADS} VALUES (?, ?, ?, now())", [load.job_id, str(table), rows])

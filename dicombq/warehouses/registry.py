@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dicombq.errors import InvalidArgument
-from dicombq.names import BigQueryTable, DuckdbTable, StoreName, TableUri, table_id
+from dicombq.names import BigQueryTable, DuckdbTable, StoreName, TableUri, parse_table_uri, table_id
 from dicombq.warehouses.base import Warehouse
 
 _EMBEDDED = "warehouse.duckdb"
 
 
-def default_table(home: Path, store: StoreName) -> DuckdbTable:
-    """Name the table of the embedded warehouse that an export without ``--bq-table`` goes to."""
-    return DuckdbTable(home / _EMBEDDED, table_id(store.parent.dataset), table_id(store.store))
+def find_table(uri: str | None, home: Path, store: StoreName) -> TableUri:
+    """Give the table that ``--bq-table`` names, or the one of the embedded warehouse that is named after the store.
+
+    Raises
+    ------
+    InvalidArgument
+        Naming the part of the URI that is wrong.
+    """
+    if uri is None:
+        return DuckdbTable(home / _EMBEDDED, table_id(store.parent.dataset), table_id(store.store))
+    table = parse_table_uri(uri)
+    # an operation may be resumed from another folder
+    return replace(table, file=table.file.absolute()) if isinstance(table, DuckdbTable) else table
 
 
-def open_warehouse(table: TableUri, lock_timeout: float) -> Warehouse[Any]:
-    """Give the warehouse of a table; nothing is opened yet."""
+def is_embedded(table: TableUri, home: Path) -> bool:
+    """Tell whether a table is in the warehouse that queries use by default."""
+    return isinstance(table, DuckdbTable) and table.file == home / _EMBEDDED
+
+
+def open_warehouse(table: TableUri, lock_timeout: float | None) -> Warehouse[Any]:
+    """Give the warehouse of a table; nothing is opened yet.
+
+    Parameters
+    ----------
+    lock_timeout
+        Seconds to wait for another process's lock on a DuckDB file; None for the usual.
+    """
     if isinstance(table, BigQueryTable):
         return _bigquery(table.project)
     return _duckdb(table.file, lock_timeout)
 
 
-def find_warehouse(uri: str | None, home: Callable[[], Path], lock_timeout: float) -> Warehouse[Any]:
+def find_warehouse(uri: str | None, home: Callable[[], Path], lock_timeout: float | None) -> Warehouse[Any]:
     """Give the warehouse that ``--warehouse`` names, or the embedded one.
 
     Raises
@@ -49,7 +71,7 @@ def _bigquery(project: str) -> Warehouse[Any]:
     return BigQueryWarehouse(project)
 
 
-def _duckdb(file: Path, lock_timeout: float) -> Warehouse[Any]:
+def _duckdb(file: Path, lock_timeout: float | None) -> Warehouse[Any]:
     from dicombq.warehouses.duckdb import DuckdbWarehouse  # noqa: PLC0415 - a fifth of a second of imports
 
-    return DuckdbWarehouse(file, lock_timeout)
+    return DuckdbWarehouse(file) if lock_timeout is None else DuckdbWarehouse(file, lock_timeout)

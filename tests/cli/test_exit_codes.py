@@ -13,7 +13,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dicombq.operations import Operation, OperationStore, State
+from dicombq.operations.state import Operation, State
+from dicombq.operations.store import OperationStore
 from dicombq.warehouses import bigquery as bigquery_warehouse
 from tests.cli.conftest import Result, Run
 from tests.fakes.bigquery import BigQueryFake, Fault

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dicombq.operations import OperationStore
+from dicombq.operations.store import OperationStore
 from tests.cli.conftest import Result, Run
 from tests.fakes.bigquery import BigQueryFake, Fault
 from tests.instances import write_instance, write_truncated

@@ -16,7 +16,7 @@ from dicombq.cli import render
 from dicombq.cli.progress import live_progress
 from dicombq.cli.render import Output
 from dicombq.names import Parent
-from dicombq.operations import Counters, Operation, State
+from dicombq.operations.state import Counters, Operation, State
 from dicombq.warehouses.duckdb import DuckdbWarehouse
 from tests.cli.conftest import Run
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from dicombq import operations
+from dicombq.operations import running
 from dicombq.files import write_atomic
 from tests.cli.conftest import Run
 from tests.fakes.bigquery import BigQueryFake, Fault
@@ -150,7 +150,7 @@ def test_a_full_disk_is_one_clear_line(
         left[0] -= 1
         write_atomic(path, data)
 
-    monkeypatch.setattr(operations, "write_atomic", write_while_there_is_room)
+    monkeypatch.setattr(running, "write_atomic", write_while_there_is_room)
     result = run("export", "bq", "scans")
     assert (result.code, result.out) == (1, "")
     error, hint = result.err.splitlines()[-2:]

@@ -1,0 +1,152 @@
+"""An operation that this process runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from dicombq.errors import Cancelled, CancelledElsewhere, DicombqError, Internal, LoadUnsettled
+from dicombq.files import open_private, write_atomic
+from dicombq.locks import FileLock
+from dicombq.operations.state import LogEntry, Operation, OperationError, State
+from dicombq.times import now
+
+CANCEL = "cancel"
+"""The file in an operation's folder that asks it to end."""
+
+_LISTENING = 0.2  # seconds between two looks for it
+
+
+class RunningOperation:
+    """An operation that this process runs: its state is written here and nowhere else.
+
+    Use it as a context manager: an error inside ends the operation with it. Without one, what has inherited the lock
+    runs it on.
+
+    Parameters
+    ----------
+    lock
+        The operation's own; released at the end.
+    debug
+        Messages of severity DEBUG and how often each was logged.
+    also_log_to
+        Where each piece of the log goes besides the file.
+    """
+
+    WRITE_INTERVAL = 0.5
+    """Seconds between two writes of the counters."""
+
+    def __init__(self, operation: Operation, log_path: Path, lock: FileLock) -> None:
+        self.operation = operation
+        self.lock = lock
+        self.log_path = log_path
+        self.debug: Counter[str] = Counter()
+        self.also_log_to: list[Callable[[list[dict[str, str]]], None]] = []
+        self._written = 0.0
+        self._cancelled = False
+        self._ending = threading.Event()
+        with contextlib.ExitStack() as files:
+            files.enter_context(lock)
+            self._log = files.enter_context(open_private(log_path, "ab"))
+            self._write()
+            self._files = files.pop_all()
+
+    def __enter__(self) -> RunningOperation:  # noqa: PYI034 - typing.Self came with 3.11
+        threading.Thread(target=self._listen, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._ending.set()
+        if self._cancelled and isinstance(error, KeyboardInterrupt):
+            error = CancelledElsewhere("the operation was cancelled", f"Go on with it: {self._resume}")
+        with contextlib.suppress(OSError), self._files:  # on a full disk the error itself is what counts
+            if error is not None:
+                self._end(error)
+        if isinstance(error, CancelledElsewhere):
+            raise error from None
+
+    def enter(self, state: State) -> None:
+        """Go on to the next state."""
+        self.operation.state = state
+        if state is State.LOADING:
+            self.operation.load_begun = True
+        if state.ended:
+            self.operation.end_time = now()
+        if state is State.DONE:
+            self._sync_log()
+        self._write()
+
+    def count(self) -> None:
+        """Write the counters, if it is time to."""
+        if time.monotonic() - self._written >= self.WRITE_INTERVAL:
+            self._write()
+
+    def log(self, entries: Iterable[LogEntry]) -> None:
+        """Append to the log."""
+        moment = now()
+        lines = [{"time": moment, **asdict(entry)} for entry in entries]
+        for line in lines:
+            if line["severity"] == "DEBUG":
+                self.debug[line["message"]] += 1
+            self._log.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        self._log.flush()
+        for take in self.also_log_to:
+            take(lines)
+
+    def log_size(self) -> int:
+        """Give the bytes of the log, all of them on disk."""
+        self._sync_log()
+        return os.fstat(self._log.fileno()).st_size
+
+    def cut_log(self, size: int) -> None:
+        """Forget what was logged after it had this size, because it is going to be logged again."""
+        self._log.truncate(min(size, self.log_size()))
+
+    def discard_staged(self) -> None:
+        """Delete what was staged; the state and the log stay."""
+        for path in self.operation.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in ("state.json", "lock"):
+                path.unlink()
+
+    @property
+    def _resume(self) -> str:
+        return f"dicombq operations resume {self.operation.id}"
+
+    def _listen(self) -> None:
+        """Take a request to cancel for a SIGTERM, which ends whatever the main thread waits for."""
+        while not self._ending.wait(_LISTENING):
+            if (self.operation.folder / CANCEL).exists():
+                self._cancelled = True
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+                return
+
+    def _end(self, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            error = Cancelled("interrupted", f"Go on with it: {self._resume}")
+        elif not isinstance(error, DicombqError):
+            error = Internal(f"internal error ({type(error).__name__})")
+        self.operation.error = OperationError.of(error)
+        if isinstance(error, LoadUnsettled):
+            self._write()  # without an end: the rows may be there yet
+            return
+        self.enter(State.CANCELLED if isinstance(error, Cancelled) else State.FAILED)
+        self.log([LogEntry("ERROR", error.status, self.operation.target, "", error.message)])
+
+    def _sync_log(self) -> None:
+        self._log.flush()
+        os.fsync(self._log.fileno())
+
+    def _write(self) -> None:
+        write_atomic(self.operation.folder / "state.json", self.operation.to_json())
+        self._written = time.monotonic()
