@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from dicombq import export, staging
-from dicombq.disposition import Disposition
+from dicombq.disposition import Disposition, TableState
 from dicombq.engines.local import LocalEngine
 from dicombq.errors import (
     Cancelled,
@@ -27,12 +27,12 @@ from dicombq.errors import (
 )
 from dicombq.export import BigQueryDestination, ExportRequest
 from dicombq.names import DuckdbTable, Parent
-from dicombq.operations.state import Operation, State
+from dicombq.operations.state import Operation, OperationError, State
 from dicombq.operations.store import OperationStore
 from dicombq.stores.folder import FolderStore
 from dicombq.table import fields
 from dicombq.table.fields import Field
-from dicombq.warehouses.base import LoadResult
+from dicombq.warehouses.base import LoadResult, Table
 from dicombq.warehouses.duckdb import DuckdbWarehouse
 from tests.instances import write_instance, write_truncated
 
@@ -227,7 +227,7 @@ def test_a_conflict_names_the_column_both_types_and_a_file(lab: Lab) -> None:
         f"([{lab.scans / '2.dcm'}] has it)"
     )
     assert lab.query("SELECT * FROM d.t") == [(5,)]
-    assert (lab.last().state, lab.last().error) == (State.FAILED, {"code": 9, "message": error.value.message})
+    assert (lab.last().state, lab.last().error) == (State.FAILED, OperationError.of(error.value))
 
 
 def test_the_other_schema_is_refused_before_a_file_is_read(lab: Lab) -> None:
@@ -262,9 +262,9 @@ def test_a_store_whose_name_is_no_text_is_a_column_all_the_same(tmp_path: Path) 
     lab = Lab(tmp_path)
     store = FolderStore.open(str(folder), Parent())
     request = ExportRequest(store, BigQueryDestination(lab.table, include_source_store=True))
-    planned = export.plan(request, DuckdbWarehouse(lab.table.file))
+    warehouse = DuckdbWarehouse(lab.table.file)
     with lab.operations.create(Parent(), str(store.name), str(lab.table)) as running:
-        export.run(planned, running, LocalEngine(1), lambda operation: None)
+        export.run(request, warehouse, running, LocalEngine(1), lambda operation: None)
     assert lab.query("SELECT SourceDicomStore LIKE '%/sc\\xff' FROM d.t") == [(True,)]
 
 
@@ -274,7 +274,7 @@ def test_too_many_columns_name_the_json_schema(lab: Lab, monkeypatch: pytest.Mon
     with pytest.raises(TooManyColumns, match="BigQuery allows 10") as error:
         lab.export()
     assert "--schema=json" in error.value.hint
-    assert not lab.table.file.exists()
+    assert DuckdbWarehouse(lab.table.file).state(lab.table) == Table(TableState.MISSING)
 
 
 def test_columns_of_the_table_count_when_it_is_added_to(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,7 +360,7 @@ def test_a_load_that_ends_early_leaves_the_old_table(lab: Lab, error: BaseExcept
     operation = lab.last()
     assert operation.state is state
     assert operation.error is not None
-    assert operation.error["code"] == code
+    assert operation.error.code == code
     assert lab.query("SELECT COUNT(*) FROM d.t") == [(1,)]
     assert (operation.folder / "receipts").is_dir()
 
@@ -387,7 +387,7 @@ def test_a_full_disk_is_told_in_one_line(lab: Lab, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(gzip.GzipFile, "write", full)
     with pytest.raises(StorageFull, match="is full") as error:
         lab.export()
-    assert lab.last().error == {"code": 8, "message": error.value.message}
+    assert lab.last().error == OperationError.of(error.value)
 
 
 def test_a_plan_prints_what_would_be_done(lab: Lab) -> None:

@@ -15,7 +15,7 @@ from dicombq.names import Parent, StoreName
 from dicombq.rows.base import Notice, Row
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
-from dicombq.staging import Receipt, ShardSpec
+from dicombq.staging import Duplicate, Receipt, ShardSpec
 from dicombq.stores.base import Failure, Found, InstanceRef, Listed, Result, Skipped
 from dicombq.stores.folder import FolderStore
 from tests.instances import ROOT, write_instance, write_truncated
@@ -97,8 +97,7 @@ def test_a_path_that_is_no_text_survives_the_listing(folder: Path) -> None:
     uri = os.fsdecode(b"/\xff")
     store = ListStore([found(uri, "1.2")])
     [(offset, count)] = staging.list_store(store, folder, lambda _entry: None)
-    spec = ShardSpec(0, offset, count, store, folder, Record, 1, None)
-    assert [ref.uri for ref in staging._refs(spec)] == [uri]
+    assert [ref.uri for ref in staging.read_refs(folder, offset, count)] == [uri]
 
 
 def test_a_receipt_says_what_became_of_a_shard(folder: Path) -> None:
@@ -204,16 +203,18 @@ def test_instances_without_sop_instance_uid_are_nobodys_duplicates(folder: Path)
 
 def test_losers_leave_their_shard_and_its_columns(folder: Path) -> None:
     old = stage(folder, [found("/a", "1.1", columns=("OnlyHere",)), found("/b", "1.2", columns=("Modality",))])
-    new = staging.without_rows(folder, old, {0})
+    new = staging.without_rows(folder, old, [Duplicate(0, 0, "/a", "/c")])
     assert [row["SOPInstanceUID"] for row in rows_of(folder, new)] == ["1.2"]
-    assert (new.rows, new.shard) == (1, 0)
+    assert (new.rows, new.duplicates, new.shard) == (1, 1, 0)
+    assert [(entry.uri, entry.message) for entry in new.log] == [("/a", "duplicate: [/c] is the newer copy")]
     assert staging.column_paths(old) == {"OnlyHere", "Modality"}
     assert staging.column_paths(new) == {"Modality"}
     assert list(staging.read_receipts(folder)) == [new]
     assert sorted(os.listdir(folder / "shards")) == sorted([new.file, new.keys])
-    again = staging.without_rows(folder, new, {1})
+    again = staging.without_rows(folder, new, [Duplicate(0, 1, "/b", "/d")])
     assert rows_of(folder, again) == []
     assert staging.column_paths(again) == set()
+    assert (again.rows, again.duplicates) == (0, 2)
 
 
 def test_an_instance_is_found_by_its_column(folder: Path) -> None:

@@ -97,8 +97,8 @@ def BQ(  # noqa: N802 - a command object
     else:
         disposition = Disposition.WRITE_TRUNCATE if overwrite_table else Disposition.NONE
     source = open_store(store, config.parent(project, location, dataset))
+    table = find_table(bq_table, config.home, source.name)
     settings = jobs.Settings(config.home(), workers, lock_timeout)
-    table = find_table(bq_table, settings.home, source.name)
     destination = export.BigQueryDestination(table, disposition, schema == "json", include_source_store)
     request = export.ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE)
     if dry_run:

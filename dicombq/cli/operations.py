@@ -173,7 +173,7 @@ def CANCEL(output: Output, /, operation: str, **_names: str | None) -> None:  # 
 @click.command(
     "resume",
     cls=Command,
-    short_help="Go on with an operation that failed, was cancelled or crashed.",
+    short_help="Go on with an operation that ended too early.",
     epilog="Example: dicombq operations resume 1763756640123456789",
 )
 @_OPERATION

@@ -50,6 +50,9 @@ PATIENCE = 300.0
 MAX_GZIP_SIZE = 4_000_000_000
 """Bytes of a compressed file in a load job; larger loads are sent uncompressed."""
 
+_SEARCH = 30.0
+"""Seconds for which a job is looked for that may have been made: it is not found everywhere at once."""
+
 _UPLOAD_RETRIES = 6
 _CANCEL_TIMEOUT = 1.0  # seconds
 _NO_RETRY = DEFAULT_RETRY.with_timeout(0)
@@ -86,8 +89,10 @@ class BigQueryWarehouse:
 
     def __init__(self, project: str, patience: float | None = None) -> None:
         self._project = project
-        self._retry = DEFAULT_RETRY.with_timeout(PATIENCE if patience is None else patience)
-        self._patient_retry = self._retry.with_predicate(_may_appear)
+        patience = PATIENCE if patience is None else patience
+        self._retry = DEFAULT_RETRY.with_timeout(patience)
+        self._job_retry = self._retry.with_predicate(_may_appear)
+        self._search_retry = self._job_retry.with_timeout(min(patience, _SEARCH))
         self._cached: bigquery.Client | None = None
 
     @property
@@ -237,9 +242,9 @@ class BigQueryWarehouse:
                     job_config=config,
                 )
         except (GoogleAPICallError, RetryError, *_NETWORK) as error:
-            # the answer may be lost, not the job; a job that was just made is not found at once
+            # the answer may be lost, not the job
             refused = isinstance(error, api.ClientError) and not isinstance(error, api.Conflict | api.TooManyRequests)
-            retry = self._retry if refused else self._patient_retry
+            retry = self._retry if refused else self._search_retry
             with contextlib.suppress(GoogleAPICallError, RetryError, *_NETWORK):
                 if job := self._find_job(job_id, location, retry):
                     return job
@@ -253,7 +258,7 @@ class BigQueryWarehouse:
         """Wait until a job has ended, well or with its `error_result`."""
         try:
             with self._passing_on_interrupts(str(job.job_id), job.location):
-                job.result(retry=self._patient_retry)
+                job.result(retry=self._job_retry)
         except (GoogleAPICallError, RetryError, concurrent.futures.TimeoutError, *_NETWORK):
             if job.state != "DONE" or not job.error_result:
                 raise _unsettled(str(job.job_id)) from None

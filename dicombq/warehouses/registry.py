@@ -14,7 +14,7 @@ from dicombq.warehouses.base import Warehouse
 _EMBEDDED = "warehouse.duckdb"
 
 
-def find_table(uri: str | None, home: Path, store: StoreName) -> TableUri:
+def find_table(uri: str | None, home: Callable[[], Path], store: StoreName) -> TableUri:
     """Give the table that ``--bq-table`` names, or the one of the embedded warehouse that is named after the store.
 
     Raises
@@ -23,7 +23,7 @@ def find_table(uri: str | None, home: Path, store: StoreName) -> TableUri:
         Naming the part of the URI that is wrong.
     """
     if uri is None:
-        return DuckdbTable(home / _EMBEDDED, table_id(store.parent.dataset), table_id(store.store))
+        return DuckdbTable(home() / _EMBEDDED, table_id(store.parent.dataset), table_id(store.store))
     table = parse_table_uri(uri)
     # an operation may be resumed from another folder
     return replace(table, file=table.file.absolute()) if isinstance(table, DuckdbTable) else table

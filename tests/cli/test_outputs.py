@@ -114,7 +114,7 @@ def test_a_failed_operation_has_an_error_in_place_of_a_response(run: Run, scans:
     assert result.code == 4
     waiting, error, hint = result.err.splitlines()[-3:]
     assert waiting.endswith("to complete...failed.")
-    assert error.startswith("ERROR: (dicombq.export.bq) the column [Modality] is INTEGER in the table [duckdb://x.")
+    assert error.startswith("ERROR: (dicombq.export.bq) the column [Modality] is INTEGER in the table [duckdb:///")
     assert hint.startswith("Export to another table")
     newest = run("operations", "list", "--format=value(name)").out.splitlines()[0]
     assert_golden("operations_describe_failed.txt", masked(run("operations", "describe", newest).out, home))
@@ -126,7 +126,10 @@ def test_operations_are_listed_as_a_table_the_newest_first(run: Run, scans: Path
     result = run("operations", "list")
     assert_golden("operations_list.txt", masked(result.out, home).replace("OPERATION_ID", "OPERATION_ID       "))
     rows = list(csv.DictReader(io.StringIO(run("operations", "list", "--format=csv").out)))
-    assert [row["TARGET"] for row in rows] == ["duckdb://x.duckdb/d.t", f"duckdb://{home}/warehouse.duckdb/dicom.scans"]
+    assert [row["TARGET"] for row in rows] == [
+        f"duckdb://{Path.cwd()}/x.duckdb/d.t",
+        f"duckdb://{home}/warehouse.duckdb/dicom.scans",
+    ]
     assert list(rows[0]) == ["ID", "LOCATION", "DONE", "STATE", "CREATED", "STORE", "TARGET"]
     documents = list(yaml.safe_load_all(run("operations", "list", "--format=yaml").out))
     assert [document["done"] for document in documents] == [True, True]
@@ -144,7 +147,7 @@ def test_a_damaged_operation_is_a_warning_and_the_others_are_listed(run: Run, sc
     (home / "operations" / "5" / "state.json").write_text("{")
     result = run("operations", "list", "--format=value(done)")
     assert (result.code, result.out) == (0, "True\n")
-    assert result.err.startswith("WARNING: the state of operation [5] cannot be read. Its file is [")
+    assert result.err.startswith("WARNING: the state of operation [5] cannot be read. It was set aside in [")
 
 
 def test_the_log_is_a_table_or_json(run: Run, broken: Path, home: Path) -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from dicombq.disposition import Disposition
 from dicombq.errors import (
-    Cancelled,
+    CancelledElsewhere,
     DicombqError,
     Failed,
+    LoadUnsettled,
     NotAuthenticated,
     NotFound,
     NotPermitted,
@@ -185,9 +186,9 @@ def test_a_job_that_cannot_be_followed_is_temporary_and_is_found_again(
 ) -> None:
     bigquery.job_polls = 1
     bigquery.fail("jobs.get", fault, times=1000, after=1)
-    with pytest.raises(Temporary, match=r"job \[job\].* was started") as failure:
+    with pytest.raises(LoadUnsettled, match=r"job \[job\] was sent") as failure:
         exporter.load()
-    assert "look at the table" in failure.value.hint
+    assert "Resume the operation" in failure.value.hint
     assert len(bigquery.jobs) == 1
     bigquery._plans.clear()
     assert exporter.load().rows == 2
@@ -220,7 +221,7 @@ def test_no_connection_is_temporary(bigquery: BigQueryFake, exporter: Exporter) 
         ("duplicate", Disposition.WRITE_EMPTY, TableNotEmpty),
         ("accessDenied", Disposition.NONE, NotPermitted),
         ("notFound", Disposition.NONE, NotFound),
-        ("stopped", Disposition.NONE, Cancelled),
+        ("stopped", Disposition.NONE, CancelledElsewhere),
         ("backendError", Disposition.NONE, Temporary),
         ("internalError", Disposition.NONE, Temporary),
         ("quotaExceeded", Disposition.NONE, Temporary),

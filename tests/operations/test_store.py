@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from dicombq.operations import store as operations
 from dicombq.errors import Cancelled, Failed, FailedPrecondition, Locked, NotFound, StorageFull
 from dicombq.names import Parent
+from dicombq.operations import running as running_module
+from dicombq.operations import store as store_module
 from dicombq.operations.running import RunningOperation
-from dicombq.operations.state import LogEntry, State
+from dicombq.operations.state import STATE_VERSION, LogEntry, State
 from dicombq.operations.store import OperationStore
 
 PARENT = Parent("p", "l", "d")
@@ -53,7 +54,6 @@ def test_an_operation_is_read_as_it_was_written(store: OperationStore) -> None:
     operation = store.get(running.operation.id)
     assert operation == running.operation
     assert str(operation.name) == f"projects/p/locations/l/datasets/d/operations/{operation.id}"
-    assert operation.process == {"pid": os.getpid(), "host": os.uname().nodename}
 
 
 def test_only_the_owner_may_read_operations(store: OperationStore, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_an_operation_that_ends_while_it_is_looked_at_has_not_crashed(
             running.enter(State.DONE)
         return False
 
-    monkeypatch.setattr(operations, "is_locked", end)
+    monkeypatch.setattr(store_module, "is_locked", end)
     assert store.get(running.operation.id).state is State.DONE
 
 
@@ -161,7 +161,7 @@ def test_an_error_ends_the_operation(
     with pytest.raises(type(error)), running:
         raise error
     operation = store.get(running.operation.id)
-    assert (operation.state, operation.error) == (state, written)
+    assert (operation.state, operation.to_api()["error"]) == (state, written)
     assert operation.end_time is not None
     assert "response" not in operation.to_api()
 
@@ -171,7 +171,7 @@ def test_a_state_that_cannot_be_written_keeps_the_error(store: OperationStore, m
         raise OSError(errno.ENOSPC, "No space left on device")
 
     running = create(store)
-    monkeypatch.setattr(operations, "write_atomic", full)
+    monkeypatch.setattr(running_module, "write_atomic", full)
     with pytest.raises(StorageFull, match="first"), running:
         raise StorageFull("first")
     assert store.get(running.operation.id).state is State.CRASHED
@@ -181,7 +181,7 @@ def test_on_a_full_disk_no_operation_begins(store: OperationStore, monkeypatch: 
     def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(operations, "write_atomic", full)
+    monkeypatch.setattr(running_module, "write_atomic", full)
     with pytest.raises(StorageFull, match="is full"):
         create(store)
     assert store.list() == ([], [])
@@ -195,7 +195,7 @@ def test_a_file_in_the_place_of_the_operations_is_an_error(store: OperationStore
 
 def test_a_newer_state_is_refused(store: OperationStore, tmp_path: Path) -> None:
     identity = ended(store)
-    edit(state_file(tmp_path, identity), version=operations.STATE_VERSION + 1)
+    edit(state_file(tmp_path, identity), version=STATE_VERSION + 1)
     with pytest.raises(FailedPrecondition, match="written by a newer dicombq") as error:
         store.get(identity)
     assert error.value.hint == "Upgrade dicombq to read it."
@@ -203,14 +203,25 @@ def test_a_newer_state_is_refused(store: OperationStore, tmp_path: Path) -> None
 
 def test_a_state_has_its_version_and_what_is_unknown_is_ignored(store: OperationStore, tmp_path: Path) -> None:
     identity = ended(store)
-    assert json.loads(state_file(tmp_path, identity).read_text())["version"] == operations.STATE_VERSION
+    assert json.loads(state_file(tmp_path, identity).read_text())["version"] == STATE_VERSION
     edit(state_file(tmp_path, identity), added_later=1)
     assert store.get(identity).state is State.DONE
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"5", b"null", b"\xff", b"{}", b'{"version": "x"}', b'{"version": 1, "parent": {"a": 1}}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"5",
+        b"null",
+        b"\xff",
+        b"{}",
+        b'{"version": "x"}',
+        b'{"version": 1, "parent": {"a": 1}}',
+        b"[" * 100_000,
+    ],
 )
 def test_a_damaged_state_is_told_and_the_others_are_listed(
     store: OperationStore, tmp_path: Path, content: bytes
@@ -222,7 +233,9 @@ def test_a_damaged_state_is_told_and_the_others_are_listed(
     assert [error.message for error in damaged] == [f"the state of operation [{bad}] cannot be read"]
     with pytest.raises(Failed, match="cannot be read") as error:
         store.get(bad)
-    assert str(state_file(tmp_path, bad)) in error.value.hint
+    assert f"It was set aside in [{state_file(tmp_path, bad).parent}]" in error.value.hint
+    assert state_file(tmp_path, bad).with_name("state.json.damaged").read_bytes() == content
+    assert [error.message for error in store.list()[1]] == [error.value.message]
 
 
 def test_a_folder_without_state_is_no_operation(store: OperationStore, tmp_path: Path) -> None:

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from dicombq import jobs
+from dicombq.disposition import Disposition
+from dicombq.errors import DestinationChanged, Locked, OperationEnded, SourceChanged, TableExists, Temporary
+from dicombq.export import BigQueryDestination, ExportRequest
+from dicombq.jobs import Settings
+from dicombq.names import DuckdbTable, Parent
+from dicombq.operations.state import Counters, Operation, State
+from dicombq.operations.store import OperationStore
+from dicombq.stores.folder import FolderStore
+from tests.instances import write_instance, write_truncated
+
+
+class Stop(Exception):
+    """Ends an export at a moment that a test chooses."""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(tmp_path, workers=1)
+
+
+@pytest.fixture
+def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportRequest:
+    """Five files: three rows, one of them twice, and a broken one, in shards of two."""
+    monkeypatch.setattr("dicombq.staging.SHARD_SIZE", 2)
+    scans = tmp_path / "scans"
+    for number in (1, 2, 3):
+        write_instance(scans / f"{number}.dcm", number)
+    copy = write_instance(scans / "copy.dcm", 1)
+    os.utime(copy, (4_000_000_000, 4_000_000_000))
+    write_truncated(scans / "broken.dcm")
+    (scans / "notes.txt").write_text("notes")
+    store = FolderStore.open(str(scans), Parent())
+    return ExportRequest(store, BigQueryDestination(DuckdbTable(tmp_path / "x.duckdb", "d", "t")))
+
+
+FINISHED = Counters(pending=0, found=5, success=3, failure=1, duplicates=1, skipped=1)
+
+
+def stop_in(state: State, settings: Settings, request: ExportRequest, *, looks: int = 1) -> str:
+    """Export until a state was seen so many times, and end in failure there."""
+    left = looks
+
+    def stop(operation: Operation) -> None:
+        nonlocal left
+        left -= operation.state is state
+        if not left:
+            raise Stop
+
+    with pytest.raises(Stop), jobs.begin(request, settings) as job:
+        job.run(stop)
+    return job.operation.id
+
+
+def go_on(identity: str, settings: Settings) -> Operation:
+    with jobs.resume(identity, settings) as job:
+        job.run(lambda _operation: None)
+    return OperationStore(settings.home).get(identity)
+
+
+def rows(settings: Settings) -> int:
+    with duckdb.connect(str(settings.home / "x.duckdb"), read_only=True) as connection:
+        [[number]] = connection.execute("SELECT COUNT(*) FROM d.t").fetchall()
+    return int(number)
+
+
+def log_of(settings: Settings, identity: str) -> list[tuple[str, str, str]]:
+    entries = OperationStore(settings.home).logs(identity)
+    return sorted((entry["severity"], Path(entry["uri"]).name, entry["message"]) for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("state", "looks"),
+    [(State.LISTING, 1), (State.LISTING, 4), (State.STAGING, 1), (State.STAGING, 3), (State.LOADING, 1)],
+)
+def test_an_export_goes_on_where_it_ended(
+    settings: Settings, request_: ExportRequest, state: State, looks: int
+) -> None:
+    identity = stop_in(state, settings, request_, looks=looks)
+    assert OperationStore(settings.home).get(identity).state is State.FAILED
+    operation = go_on(identity, settings)
+    assert (operation.state, operation.counters, operation.error) == (State.DONE, FINISHED, None)
+    assert rows(settings) == 3
+    with jobs.begin(
+        ExportRequest(request_.store, BigQueryDestination(DuckdbTable(settings.home / "y", "d", "t"))), settings
+    ) as job:
+        job.run(lambda _operation: None)
+    assert log_of(settings, identity) == log_of(settings, job.operation.id)
+
+
+def test_a_shard_with_a_receipt_is_not_read_again(settings: Settings, request_: ExportRequest) -> None:
+    identity = stop_in(State.STAGING, settings, request_, looks=3)
+    receipts = OperationStore(settings.home).get(identity).folder / "receipts"
+    for path in receipts.iterdir():
+        state = json.loads(path.read_bytes())
+        state["log"].append({"severity": "INFO", "code": "", "uri": "/mark", "tag": "", "message": path.name})
+        path.write_text(json.dumps(state))
+    marked = sorted(path.name for path in receipts.iterdir())
+    assert len(marked) == 2
+    go_on(identity, settings)
+    assert [message for _, name, message in log_of(settings, identity) if name == "mark"] == marked
+
+
+def test_an_export_whose_rows_are_there_is_not_loaded_again(
+    settings: Settings, request_: ExportRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_arguments: object) -> None:
+        raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dicombq.export._replace_view", stop)
+        with pytest.raises(Stop), jobs.begin(request_, settings) as job:
+            job.run(lambda _operation: None)
+    assert rows(settings) == 3
+    assert go_on(job.operation.id, settings).counters == FINISHED
+    assert rows(settings) == 3
+
+
+def test_rows_that_were_loaded_and_deleted_are_not_claimed(
+    settings: Settings, request_: ExportRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_arguments: object) -> None:
+        raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dicombq.export._replace_view", stop)
+        with pytest.raises(Stop), jobs.begin(request_, settings) as job:
+            job.run(lambda _operation: None)
+    with duckdb.connect(str(settings.home / "x.duckdb")) as connection:
+        connection.execute("DROP TABLE d.t")
+    with pytest.raises(DestinationChanged, match="has been deleted since"):
+        go_on(job.operation.id, settings)
+
+
+def test_a_table_that_was_made_meanwhile_is_refused(settings: Settings, request_: ExportRequest) -> None:
+    identity = stop_in(State.STAGING, settings, request_)
+    with duckdb.connect(str(settings.home / "x.duckdb")) as connection:
+        connection.execute("CREATE SCHEMA d; CREATE TABLE d.t (a INT)")
+    before = OperationStore(settings.home).get(identity)
+    with pytest.raises(TableExists):
+        go_on(identity, settings)
+    assert OperationStore(settings.home).get(identity) == before
+
+
+def test_a_source_that_is_gone_is_refused_while_it_is_needed(settings: Settings, request_: ExportRequest) -> None:
+    identity = stop_in(State.STAGING, settings, request_, looks=3)
+    scans = Path(request_.store.source)
+    scans.rename(scans.with_name("moved"))
+    with pytest.raises(SourceChanged, match="none is there any more") as error:
+        go_on(identity, settings)
+    assert "mounted" in error.value.hint
+    scans.with_name("moved").rename(scans)
+    assert go_on(identity, settings).counters == FINISHED
+
+
+def test_a_source_that_is_gone_is_not_missed_when_all_is_read(settings: Settings, request_: ExportRequest) -> None:
+    identity = stop_in(State.LOADING, settings, request_)
+    Path(request_.store.source).rename(settings.home / "moved")
+    assert go_on(identity, settings).counters == FINISHED
+
+
+def test_rows_of_two_versions_are_not_mixed(
+    settings: Settings, request_: ExportRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = stop_in(State.STAGING, settings, request_, looks=3)
+    monkeypatch.setattr("dicombq.export.__version__", "99")
+    with pytest.raises(SourceChanged, match=r"was begun by dicombq .*, whose rows may differ from those of 99"):
+        go_on(identity, settings)
+
+
+def test_what_is_done_is_not_resumed(settings: Settings, request_: ExportRequest) -> None:
+    with jobs.begin(request_, settings) as job:
+        job.run(lambda _operation: None)
+    with pytest.raises(OperationEnded, match="is done"):
+        go_on(job.operation.id, settings)
+
+
+def test_what_nobody_noted_is_not_resumed(settings: Settings) -> None:
+    with OperationStore(settings.home).create(Parent(), "p/s", "bq://p.d.t") as running:
+        running.enter(State.FAILED)
+    with pytest.raises(OperationEnded, match="did not note what it was asked for"):
+        go_on(running.operation.id, settings)
+
+
+def test_an_operation_that_runs_is_not_resumed(settings: Settings, request_: ExportRequest) -> None:
+    with jobs.begin(request_, settings) as job:
+        identity = job.operation.id
+        with pytest.raises(Locked, match=rf"the table \[duckdb://.*\] is locked by operation {identity} \(process"):
+            go_on(identity, settings)
+        job.running.enter(State.DONE)
+
+
+@pytest.mark.parametrize("uri", ["x.duckdb/d.t", "../{}/x.duckdb/D.T", "link.duckdb/d.t"])
+def test_a_table_is_locked_under_all_its_names(settings: Settings, request_: ExportRequest, uri: str) -> None:
+    (settings.home / "link.duckdb").symlink_to("x.duckdb")
+    file, _, name = uri.format(settings.home.name).rpartition("/")
+    table = DuckdbTable(settings.home / file, *name.split("."))
+    other = ExportRequest(request_.store, BigQueryDestination(table, Disposition.WRITE_APPEND))
+    with jobs.begin(request_, settings) as job:
+        with pytest.raises(Locked), jobs.begin(other, settings):
+            pass
+        job.running.enter(State.DONE)
+
+
+def test_an_export_that_is_refused_leaves_no_operation(settings: Settings, request_: ExportRequest) -> None:
+    with duckdb.connect(str(settings.home / "x.duckdb")) as connection:
+        connection.execute("CREATE SCHEMA d; CREATE TABLE d.t (a INT)")
+    with pytest.raises(TableExists), jobs.begin(request_, settings):
+        pass
+    assert OperationStore(settings.home).list() == ([], [])
+
+
+def test_an_export_goes_on_in_a_process_of_its_own(settings: Settings, request_: ExportRequest) -> None:
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom dicombq import jobs\n"
+        "home, identity, *locks = sys.argv[1:]\n"
+        "with jobs.adopt(identity, [int(lock) for lock in locks], jobs.Settings(Path(home))) as job:\n"
+        "    job.run(lambda operation: None)\n"
+    )
+    operation = jobs.detach(request_, settings, [sys.executable, "-c", script, str(settings.home)])
+    assert operation.state is State.QUEUED
+    *_, last = OperationStore(settings.home).follow(operation.id, 60)
+    assert (last.state, last.counters) == (State.DONE, FINISHED)
+
+
+def test_a_process_that_cannot_be_started_ends_the_operation(settings: Settings, request_: ExportRequest) -> None:
+    with pytest.raises(FileNotFoundError):
+        jobs.detach(request_, settings, ["/nowhere/python"])
+    [operation], _ = OperationStore(settings.home).list()
+    assert operation.state is State.FAILED
+
+
+def test_a_temporary_error_is_mended_by_going_on(
+    settings: Settings, request_: ExportRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise Temporary("busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dicombq.warehouses.duckdb.DuckdbWarehouse.load", fail)
+        with pytest.raises(Temporary), jobs.begin(request_, settings) as job:
+            job.run(lambda _operation: None)
+    assert not (settings.home / "x.duckdb").exists()
+    assert go_on(job.operation.id, settings).state is State.DONE
+    assert rows(settings) == 3
