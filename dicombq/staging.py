@@ -11,6 +11,8 @@ Everything is on disk, so that memory does not grow with the number of instances
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import gzip
 import hashlib
 import json
@@ -23,6 +25,7 @@ from typing import IO, Any
 import orjson
 
 from dicombq import __version__
+from dicombq.errors import Failed
 from dicombq.files import open_private, sync_folder, write_atomic
 from dicombq.operations.state import Counters, LogEntry
 from dicombq.rows.record import Record
@@ -320,7 +323,7 @@ def find_duplicates(folder: Path) -> Iterator[Duplicate]:
     files = [str(folder / "shards" / receipt.keys) for receipt in read_receipts(folder) if receipt.rows]
     if not files:
         return
-    with duckdb.connect() as connection:
+    with _sorting_errors(), duckdb.connect() as connection:
         connection.execute("SET memory_limit = ?", [_DEDUPLICATION_MEMORY])
         connection.execute("SET threads = 1")
         connection.execute("SET temp_directory = ?", [str(folder / "shards")])
@@ -339,6 +342,23 @@ def find_duplicates(folder: Path) -> Iterator[Duplicate]:
         while rows := connection.fetchmany(1000):
             for row in rows:
                 yield Duplicate(*row)
+
+
+@contextlib.contextmanager
+def _sorting_errors() -> Iterator[None]:
+    """Turn DuckDB's errors into those of files: it reads and writes none but the operation's."""
+    import duckdb  # noqa: PLC0415 - see find_duplicates
+
+    from dicombq.warehouses.duckdb import interrupts, is_full  # noqa: PLC0415 - see find_duplicates
+
+    try:
+        with interrupts():
+            yield
+    except duckdb.OutOfMemoryException:
+        raise Failed("there is not enough memory to find the duplicates", "Make more of it available.") from None
+    except duckdb.Error as error:
+        code = errno.ENOSPC if is_full(error) else errno.EIO
+        raise OSError(code, os.strerror(code)) from None
 
 
 def without_rows(folder: Path, receipt: Receipt, losers: Sequence[Duplicate]) -> Receipt:

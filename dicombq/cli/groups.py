@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from dicombq.cli.choices import Choice, check_format, duration
+from dicombq.cli.choices import Choice, check_cloud_logging, check_format, duration
 from dicombq.cli.render import CommandExpected, Output
 from dicombq.errors import Cancelled, DicombqError, Internal, Terminated
 
@@ -109,7 +109,8 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except DicombqError as error:
-            code = output.error(error)
+            by_signal = terminated and type(error) is Cancelled
+            code = output.error(Terminated("terminated", error.hint) if by_signal else error)
         except (KeyboardInterrupt, click.Abort):
             code = output.error(Terminated("terminated") if terminated else Cancelled("interrupted"))
         except BrokenPipeError:
@@ -176,4 +177,11 @@ lock_timeout_option = click.option(
 
 workers_option = click.option(
     "--workers", type=click.IntRange(1), metavar="N", help="Processes that read headers; default: the cores."
+)
+
+log_to_cloud_option = click.option(
+    "--log-to-cloud",
+    is_flag=True,
+    callback=check_cloud_logging,
+    help="Send the operation's log to Cloud Logging too; needs pip install 'dicombq[logging]'.",
 )

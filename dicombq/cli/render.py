@@ -233,8 +233,11 @@ class Output:
             try:
                 yield show
                 ending = "done"
-            except (KeyboardInterrupt, Cancelled):
+            except KeyboardInterrupt:
                 ending = interrupted
+                raise
+            except Cancelled:
+                ending = "cancelled"
                 raise
             finally:
                 display.close()

@@ -90,7 +90,7 @@ class LocalEngine:
             ) from None
         except BaseException:
             for process in list(pool._processes.values()):  # noqa: SLF001 - there is no public way to end them now
-                process.terminate()
+                process.kill()
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -98,9 +98,12 @@ class LocalEngine:
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach, not while they import either: they inherit the mask."""
+    """Start processes whole, and so that Ctrl-C does not reach them, not while they import either.
+
+    They and the threads that are started inside inherit the mask.
+    """
     resource_tracker.ensure_running()  # it would lift the mask when it is started inside
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
@@ -108,9 +111,9 @@ def _interrupts_held_back() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, which ends its workers; without a parent there is nothing to do."""
+    """Leave signals to the parent, which ends its workers: terminals and systemd send them to all processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

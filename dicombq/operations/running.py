@@ -14,7 +14,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from dicombq.errors import Cancelled, CancelledElsewhere, DicombqError, Internal, LoadUnsettled
+from dicombq.errors import (
+    Cancelled,
+    CancelledElsewhere,
+    DicombqError,
+    Internal,
+    LoadUnsettled,
+    Locked,
+    NotPermitted,
+    StorageFull,
+    Temporary,
+)
 from dicombq.files import open_private, write_atomic
 from dicombq.locks import FileLock
 from dicombq.operations.state import LogEntry, Operation, OperationError, State
@@ -23,6 +33,7 @@ from dicombq.times import now
 CANCEL = "cancel"
 """The file in an operation's folder that asks it to end."""
 
+_PASSING = (Cancelled, Locked, NotPermitted, StorageFull, Temporary)
 _LISTENING = 0.2  # seconds between two looks for it
 
 
@@ -61,18 +72,31 @@ class RunningOperation:
             self._files = files.pop_all()
 
     def __enter__(self) -> RunningOperation:  # noqa: PYI034 - typing.Self came with 3.11
+        # a signal that another thread could take is not held back by the main one's mask
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         threading.Thread(target=self._listen, daemon=True).start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self._ending.set()
-        if self._cancelled and isinstance(error, KeyboardInterrupt):
-            error = CancelledElsewhere("the operation was cancelled", f"Go on with it: {self._resume}")
+        told = self._tell(error)
         with contextlib.suppress(OSError), self._files:  # on a full disk the error itself is what counts
             if error is not None:
-                self._end(error)
-        if isinstance(error, CancelledElsewhere):
-            raise error from None
+                self._end(told or error)
+        if told is not None:
+            raise told from None
+
+    def _tell(self, error: BaseException | None) -> DicombqError | None:
+        """Say of an error that goes away how to go on."""
+        resume = f"Go on with it: dicombq operations resume {self.operation.id}"
+        if isinstance(error, KeyboardInterrupt):
+            if self._cancelled:
+                return CancelledElsewhere("the operation was cancelled", resume)
+            return Cancelled("interrupted", resume)
+        if isinstance(error, _PASSING):
+            return type(error)(error.message, f"{error.hint} {resume}".strip())
+        return None
 
     def enter(self, state: State) -> None:
         """Go on to the next state."""
@@ -119,10 +143,6 @@ class RunningOperation:
             elif path.name not in ("state.json", "lock"):
                 path.unlink()
 
-    @property
-    def _resume(self) -> str:
-        return f"dicombq operations resume {self.operation.id}"
-
     def _listen(self) -> None:
         """Take a request to cancel for a SIGTERM, which ends whatever the main thread waits for."""
         while not self._ending.wait(_LISTENING):
@@ -132,9 +152,7 @@ class RunningOperation:
                 return
 
     def _end(self, error: BaseException) -> None:
-        if isinstance(error, KeyboardInterrupt):
-            error = Cancelled("interrupted", f"Go on with it: {self._resume}")
-        elif not isinstance(error, DicombqError):
+        if not isinstance(error, DicombqError):
             error = Internal(f"internal error ({type(error).__name__})")
         self.operation.error = OperationError.of(error)
         if isinstance(error, LoadUnsettled):

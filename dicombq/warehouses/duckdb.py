@@ -142,24 +142,33 @@ class DuckdbWarehouse:
 
     @contextlib.contextmanager
     def _connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        is_new = not os.path.exists(self._file)
         connection = duckdb.connect()
         try:
-            self._attach(connection, read_only=read_only)
-            if is_new:
-                self._file.chmod(0o600)
-            connection.execute(f"USE {quote(_CATALOG)}")
-            connection.execute("SET TimeZone = 'UTC'")
-            yield connection
-        except (duckdb.InterruptException, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and str(error) != "Query interrupted":
-                raise
-            raise KeyboardInterrupt from None  # DuckDB swallows what a signal's handler raised
+            with interrupts():
+                if not (read_only or os.path.exists(self._file)):
+                    self._create()
+                self._attach(connection, read_only=read_only)
+                connection.execute(f"USE {quote(_CATALOG)}")
+                connection.execute("SET TimeZone = 'UTC'")
+                yield connection
         except duckdb.Error as error:
             raise self._translate(error) from None
         finally:
             with contextlib.suppress(duckdb.Error):
                 connection.close()
+
+    def _create(self) -> None:
+        """Make an empty file that appears whole: what a crash or a full disk cut off, DuckDB does not open again."""
+        temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}.tmp")
+        try:
+            with duckdb.connect() as connection:
+                connection.execute(f"ATTACH {_literal(str(temporary))} AS new (TYPE duckdb)")
+                connection.execute("DETACH new")
+            temporary.chmod(0o600)
+            with contextlib.suppress(FileExistsError):  # somebody else made it
+                os.link(temporary, self._file)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def _attach(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
         # named, the type of a SQLite file is not guessed, and no extension for it fetched from the internet
@@ -196,13 +205,29 @@ class DuckdbWarehouse:
             return NotAWarehouse(
                 f"[{self._file}] is not a DuckDB file that this version reads", "Name another file in --bq-table."
             )
-        if "No space left" in text or "Disk quota" in text:
+        if is_full(error):
             return StorageFull(f"the disk that holds [{self._file}] is full", "Make room, and run the command again.")
         if "Permission denied" in text or "read-only" in text.lower():
             return self._not_permitted()
         if "No such file" in text and not os.path.isdir(self._file.parent):
             return self._no_folder()
         return Failed(f"the warehouse [{self._file}] failed ({type(error).__name__})")
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[None]:
+    """Raise the KeyboardInterrupt of a signal's handler: DuckDB swallows it, and ends with an error of its own."""
+    try:
+        yield
+    except (duckdb.InterruptException, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and str(error) != "Query interrupted":
+            raise
+        raise KeyboardInterrupt from None
+
+
+def is_full(error: duckdb.Error) -> bool:
+    """Tell whether DuckDB found no room on a disk."""
+    return "No space left" in str(error) or "Disk quota" in str(error)
 
 
 def _literal(text: str) -> str:

@@ -226,9 +226,10 @@ def test_130_and_143_for_an_export_that_is_told_to_end(
             process.send_signal(number)
         out, err = process.communicate()  # its workers hold the pipes: they have ended too
     assert (process.returncode, out) == (code, "")
-    waiting, error = err.splitlines()[1:]
+    waiting, error, hint = err.splitlines()[1:]
     assert waiting.endswith("to complete...cancelled.")
     assert error == f"ERROR: (dicombq.export.bq) {message}."
+    assert hint == f"Go on with it: dicombq operations resume {last(home).id}"
     assert last(home).state is State.CANCELLED
     assert last(home).to_api()["error"] == {"code": 1, "message": "interrupted"}
     assert not (home / "warehouse.duckdb").exists()
@@ -243,7 +244,7 @@ def test_130_for_ctrl_c_while_rows_are_sent(scans: Path, home: Path, bigquery: B
         process.send_signal(signal.SIGINT)
         _, err = process.communicate()
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "ERROR: (dicombq.export.bq) interrupted."
+    assert err.splitlines()[-2] == "ERROR: (dicombq.export.bq) interrupted."
     assert last(home).state is State.CANCELLED
 
 

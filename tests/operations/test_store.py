@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dicombq.errors import Cancelled, Failed, FailedPrecondition, Locked, NotFound, StorageFull
+from dicombq.errors import Cancelled, Failed, FailedPrecondition, Locked, NotFound, StorageFull, Temporary
 from dicombq.names import Parent
 from dicombq.operations import running as running_module
 from dicombq.operations import store as store_module
@@ -150,7 +150,6 @@ def test_an_operation_that_ends_while_it_is_looked_at_has_not_crashed(
     [
         (Locked("held"), State.FAILED, {"code": 10, "message": "held"}),
         (Cancelled("stopped"), State.CANCELLED, {"code": 1, "message": "stopped"}),
-        (KeyboardInterrupt(), State.CANCELLED, {"code": 1, "message": "interrupted"}),
         (ValueError("Doe^Jane"), State.FAILED, {"code": 13, "message": "internal error (ValueError)"}),
     ],
 )
@@ -164,6 +163,22 @@ def test_an_error_ends_the_operation(
     assert (operation.state, operation.to_api()["error"]) == (state, written)
     assert operation.end_time is not None
     assert "response" not in operation.to_api()
+
+
+def test_ctrl_c_ends_the_operation_and_tells_how_to_go_on(store: OperationStore) -> None:
+    running = create(store)
+    with pytest.raises(Cancelled, match="interrupted") as error, running:
+        raise KeyboardInterrupt
+    assert error.value.hint == f"Go on with it: dicombq operations resume {running.operation.id}"
+    assert store.get(running.operation.id).to_api()["error"] == {"code": 1, "message": "interrupted"}
+
+
+@pytest.mark.parametrize("hint", ["", "Run it later."])
+def test_an_error_that_passes_tells_how_to_go_on(store: OperationStore, hint: str) -> None:
+    running = create(store)
+    with pytest.raises(Temporary) as error, running:
+        raise Temporary("busy", hint)
+    assert error.value.hint == f"{hint} Go on with it: dicombq operations resume {running.operation.id}".strip()
 
 
 def test_a_state_that_cannot_be_written_keeps_the_error(store: OperationStore, monkeypatch: pytest.MonkeyPatch) -> None:
