@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -167,6 +168,7 @@ def run(
         fields = _load(request, warehouse, running)
         _replace_view(request, warehouse, running, fields)
         _enter(running, State.DONE, progress)
+    with contextlib.suppress(OSError):  # the rows are there; `operations prune` deletes what is left
         running.discard_staged()
 
 

@@ -6,20 +6,20 @@ import contextlib
 import hashlib
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dicombq import export
+from dicombq import cloud_logging, export
 from dicombq.engines.local import LocalEngine
-from dicombq.errors import OperationEnded
+from dicombq.errors import Cancelled, OperationEnded
 from dicombq.export import ExportRequest, Progress
 from dicombq.files import open_private, printable, storage_errors
 from dicombq.locks import FileLock, Holder
-from dicombq.names import DuckdbTable, StoreName, TableUri
+from dicombq.names import DuckdbTable, Parent, StoreName, TableUri
 from dicombq.operations.running import RunningOperation
-from dicombq.operations.state import Operation, State
+from dicombq.operations.state import LogEntry, Operation, State
 from dicombq.operations.store import OperationStore
 from dicombq.stores.registry import reopen_store
 from dicombq.warehouses.base import Warehouse
@@ -37,11 +37,17 @@ class Settings:
     lock_timeout
         Seconds to wait for another export to the same table, and for another program that holds its file; None for
         not at all and 10.
+    log_to_cloud
+        Whether Cloud Logging gets what operations log.
+    warn
+        Is told what a user should know of an export that does not fail for it.
     """
 
     home: Path
     workers: int | None = None
     lock_timeout: float | None = None
+    log_to_cloud: bool = False
+    warn: Callable[[str], None] = lambda _text: None
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def begin(request: ExportRequest, settings: Settings) -> Iterator[Job]:
     with _table_lock(request.destination.table, settings) as lock:
         warehouse = open_warehouse(request.destination.table, settings.lock_timeout)
         export.plan(request, warehouse)
-        with _create(request, settings) as running:
+        with _logged(_create(request, settings), settings) as running:
             lock.sign(Holder.process(running.operation.id))
             yield Job(request, warehouse, running, lock, settings)
 
@@ -107,7 +113,7 @@ def resume(identity: str, settings: Settings) -> Iterator[Job]:
         warehouse = open_warehouse(request.destination.table, settings.lock_timeout)
         if not operation.load_begun:  # else the table may be there because of this very load, which looks itself
             export.plan(request, warehouse)
-        with operations.resume(identity) as running:
+        with _logged(operations.resume(identity), settings) as running:
             yield Job(request, warehouse, running, lock, settings)
 
 
@@ -135,9 +141,10 @@ def detach(request: ExportRequest, settings: Settings, command: Sequence[str]) -
             start_new_session=True,
             pass_fds=descriptors,
         )
-        for lock in locks:
-            lock.sign(Holder.process(job.operation.id, process.pid))
         process.returncode = 0  # nobody here waits for it
+        with storage_errors(settings.home):
+            for lock in locks:
+                lock.sign(Holder.process(job.operation.id, process.pid))
     return job.operation
 
 
@@ -145,11 +152,50 @@ def detach(request: ExportRequest, settings: Settings, command: Sequence[str]) -
 def adopt(identity: str, descriptors: Sequence[int], settings: Settings) -> Iterator[Job]:
     """Take over what `detach` began."""
     running = OperationStore(settings.home).adopt(identity, descriptors[0])
-    with FileLock(descriptors[1]) as table_lock, running:
+    with FileLock(descriptors[1]) as table_lock, _logged(running, settings):
         table_lock.sign(Holder.process(identity))
         request = _request(running.operation)
         warehouse = open_warehouse(request.destination.table, settings.lock_timeout)
         yield Job(request, warehouse, running, table_lock, settings)
+
+
+@contextlib.contextmanager
+def _logged(running: RunningOperation, settings: Settings) -> Iterator[RunningOperation]:
+    """Run an operation; Cloud Logging gets its log, if that is wanted."""
+    if not settings.log_to_cloud:
+        with running:
+            yield running
+        return
+    operation = running.operation
+    project = None if operation.parent.project == Parent().project else operation.parent.project
+    labels = {"store": operation.store, "target": operation.target}
+    noted = operation.folder / "cloud_log"
+    with cloud_logging.CloudLog(project, operation.id, labels, noted) as log, contextlib.ExitStack() as afterwards:
+        running.also_log_to.append(log.write)
+        patience = cloud_logging.PATIENCE
+        with running:
+            try:
+                yield running
+            except (KeyboardInterrupt, Cancelled):
+                patience = cloud_logging.HURRY
+                raise
+            finally:
+                if missing := log.flush(patience):
+                    text = f"{missing:,} entries of the log are not in Cloud Logging: {log.error.message}"
+                    afterwards.callback(settings.warn, f"{text}.")
+                    _note(running, LogEntry("NOTICE", log.error.status, operation.target, "", text))
+    if operation.state is State.DONE:  # nothing of it is logged again
+        with contextlib.suppress(OSError):
+            noted.unlink(missing_ok=True)
+
+
+def _note(running: RunningOperation, notice: LogEntry) -> None:
+    """Log a notice about an operation that may be done."""
+    running.operation.counters.notices += 1
+    with contextlib.suppress(OSError):  # the export did what it was asked for
+        running.log([notice])
+        if running.operation.state is State.DONE:
+            running.enter(State.DONE)
 
 
 def _request(operation: Operation) -> ExportRequest:

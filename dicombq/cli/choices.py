@@ -48,3 +48,15 @@ def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     if not match:
         raise click.BadParameter(f"'{value}' is not a duration such as 30s, 15m, 12h or 30d.", ctx, param)
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+def check_cloud_logging(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    """Refuse to log to Cloud Logging where its client is not installed, before anything is done."""
+    if value:
+        from dicombq.cloud_logging import is_installed
+
+        if not is_installed():
+            raise click.BadParameter(
+                "google-cloud-logging is not installed. Install it: pip install 'dicombq[logging]'", ctx, param
+            )
+    return value

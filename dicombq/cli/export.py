@@ -6,7 +6,14 @@ import click
 
 from dicombq import config
 from dicombq.cli.choices import Choice
-from dicombq.cli.groups import Command, Group, common_options, lock_timeout_option, workers_option
+from dicombq.cli.groups import (
+    Command,
+    Group,
+    common_options,
+    lock_timeout_option,
+    log_to_cloud_option,
+    workers_option,
+)
 from dicombq.cli.render import Output
 
 GROUP = Group(
@@ -59,6 +66,7 @@ Examples:
 @click.option("--async", "async_", is_flag=True, help="Return at once; the export goes on in a process of its own.")
 @workers_option
 @lock_timeout_option
+@log_to_cloud_option
 @common_options
 @click.pass_obj
 def BQ(  # noqa: N802 - a command object
@@ -74,6 +82,7 @@ def BQ(  # noqa: N802 - a command object
     async_: bool,
     workers: int | None,
     lock_timeout: float | None,
+    log_to_cloud: bool,
     project: str | None,
     location: str | None,
     dataset: str | None,
@@ -98,14 +107,14 @@ def BQ(  # noqa: N802 - a command object
         disposition = Disposition.WRITE_TRUNCATE if overwrite_table else Disposition.NONE
     source = open_store(store, config.parent(project, location, dataset))
     table = find_table(bq_table, config.home, source.name)
-    settings = jobs.Settings(config.home(), workers, lock_timeout)
+    settings = jobs.Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
     destination = export.BigQueryDestination(table, disposition, schema == "json", include_source_store)
     request = export.ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE)
     if dry_run:
         output.resource(export.plan(request, open_warehouse(table, lock_timeout)).to_dict())
         return 0
     if async_:
-        operation = jobs.detach(request, settings, run_command(workers, lock_timeout))
+        operation = jobs.detach(request, settings, run_command(workers, lock_timeout, log_to_cloud=log_to_cloud))
         output.status(f"Request issued for: [{source.name.store}]")
         output.status(f"Check operation [{operation.name}] for status.")
         output.resource(operation.to_api())

@@ -8,7 +8,14 @@ import click
 
 from dicombq import config
 from dicombq.cli.choices import Choice, duration
-from dicombq.cli.groups import Command, Group, common_options, lock_timeout_option, workers_option
+from dicombq.cli.groups import (
+    Command,
+    Group,
+    common_options,
+    lock_timeout_option,
+    log_to_cloud_option,
+    workers_option,
+)
 from dicombq.cli.render import Output
 from dicombq.cli.terms import Term, read_terms
 
@@ -29,16 +36,22 @@ GROUP = Group(
 )
 
 # without the current folder in sys.path, where `python -m` has it: what lies there is no part of dicombq
-_DICOMBQ = (sys.executable, "-c", "import sys; del sys.path[0]; from dicombq.cli.main import run; run()")
+_DICOMBQ = (
+    sys.executable,
+    "-c",
+    "import sys; sys.path = [path for path in sys.path if path]; from dicombq.cli.main import run; run()",
+)
 _CANCEL_PATIENCE = 30.0
 
 _OPERATION = click.argument("operation", metavar="OPERATION")
 
 
-def run_command(workers: int | None, lock_timeout: float | None) -> list[str]:
+def run_command(workers: int | None, lock_timeout: float | None, *, log_to_cloud: bool) -> list[str]:
     """Name the command that takes over an operation; its ID and the descriptors of its locks follow."""
     flags = {"--workers": workers, "--lock-timeout": lock_timeout}
     given = [f"{flag}={value}" for flag, value in flags.items() if value is not None]
+    if log_to_cloud:
+        given.append("--log-to-cloud")
     return [*_DICOMBQ, "operations", "_run", *given]
 
 
@@ -179,10 +192,17 @@ def CANCEL(output: Output, /, operation: str, **_names: str | None) -> None:  # 
 @_OPERATION
 @workers_option
 @lock_timeout_option
+@log_to_cloud_option
 @common_options
 @click.pass_obj
 def RESUME(  # noqa: N802 - a command object
-    output: Output, /, operation: str, workers: int | None, lock_timeout: float | None, **_names: str | None
+    output: Output,
+    /,
+    operation: str,
+    workers: int | None,
+    lock_timeout: float | None,
+    log_to_cloud: bool,
+    **_names: str | None,
 ) -> int:
     """Go on with OPERATION where it ended: nothing that was read is read again, and no row is loaded twice.
 
@@ -191,7 +211,7 @@ def RESUME(  # noqa: N802 - a command object
     from dicombq import jobs
     from dicombq.names import operation_id
 
-    settings = jobs.Settings(config.home(), workers, lock_timeout)
+    settings = jobs.Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
     with jobs.resume(operation_id(operation), settings) as job, output.waiting(str(job.operation.name)) as progress:
         job.run(progress)
     return output.export_ended(job.operation, settings.home, job.running.debug)
@@ -225,7 +245,7 @@ def PRUNE(output: Output, /, older_than: float, **_names: str | None) -> None:  
     if not identities:
         output.status("There is nothing to delete.")
         return
-    output.confirm(f"{len(identities):,} operations will be deleted, with their logs and staged files.")
+    output.confirm(f"State, log and staged files of {len(identities):,} operation(s) will be deleted.")
     for identity in identities:
         operations.prune(identity)
         output.status(f"Deleted operation [{identity}].")
@@ -236,6 +256,7 @@ def PRUNE(output: Output, /, older_than: float, **_names: str | None) -> None:  
 @click.argument("locks", nargs=2, type=int)
 @workers_option
 @lock_timeout_option
+@log_to_cloud_option
 @common_options
 @click.pass_obj
 def RUN(  # noqa: N802 - a command object
@@ -245,10 +266,11 @@ def RUN(  # noqa: N802 - a command object
     locks: tuple[int, int],
     workers: int | None,
     lock_timeout: float | None,
+    log_to_cloud: bool,
     **_names: str | None,
 ) -> None:
     """Run OPERATION in this process, which has inherited its locks."""
     from dicombq import jobs
 
-    with jobs.adopt(operation, locks, jobs.Settings(config.home(), workers, lock_timeout)) as job:
+    with jobs.adopt(operation, locks, jobs.Settings(config.home(), workers, lock_timeout, log_to_cloud)) as job:
         job.run(lambda _operation: None)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import datetime as dt
 import itertools
 import json
 import logging
-import math
 import os
 import re
 import shlex
@@ -20,6 +18,7 @@ import click
 
 from dicombq.cli.choices import VALUE, InvalidChoice
 from dicombq.cli.terms import Term
+from dicombq.cli.values import cell, flatten, on_one_line, plain, value_at, values_text, yaml_text
 from dicombq.errors import Cancelled, DicombqError, NotConfirmed
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from dicombq.operations.state import Operation
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TABLE_BLOCK = 1000
 _OPERATION_COLUMNS = {
     "ID": "id",
@@ -76,23 +74,23 @@ class Output:
 
     def status(self, text: str) -> None:
         """Tell people how it goes."""
-        _write(sys.stderr, f"{_on_one_line(text)}\n")
+        _write(sys.stderr, f"{on_one_line(text)}\n")
 
     def debug(self, text: str) -> None:
         """Tell what only ``--verbosity=debug`` wants to know."""
         if self._level <= _LEVELS["debug"]:
-            _write(sys.stderr, f"DEBUG: {_on_one_line(text)}\n")
+            _write(sys.stderr, f"DEBUG: {on_one_line(text)}\n")
 
     def warning(self, text: str) -> None:
         """Warn, unless ``--verbosity`` says not to."""
         if self._level <= _LEVELS["warning"]:
-            _write(sys.stderr, f"WARNING: {_on_one_line(text)}\n")
+            _write(sys.stderr, f"WARNING: {on_one_line(text)}\n")
 
     def error(self, error: DicombqError) -> int:
         """Print one line and a hint; give the exit code."""
-        _write(sys.stderr, f"ERROR: ({self._path.replace(' ', '.')}) {_on_one_line(error.message)}.\n")
+        _write(sys.stderr, f"ERROR: ({self._path.replace(' ', '.')}) {on_one_line(error.message)}.\n")
         if error.hint:
-            _write(sys.stderr, f"{_on_one_line(error.hint)}\n")
+            _write(sys.stderr, f"{on_one_line(error.hint)}\n")
         return error.exit_code
 
     def give_up_writing(self) -> None:
@@ -108,13 +106,13 @@ class Output:
         """Print a resource as YAML, or as asked for."""
         kind = self._format or "yaml"
         if kind == "yaml":
-            _write(sys.stdout, _yaml(resource))
+            _write(sys.stdout, yaml_text(resource))
         elif kind == "json":
             _write(sys.stdout, json.dumps(resource, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
         elif match := VALUE.fullmatch(kind):
-            _write(sys.stdout, _values(resource, match[1]) + "\n")
+            _write(sys.stdout, values_text(resource, match[1]) + "\n")
         else:
-            flat = dict(_flatten(resource))
+            flat = dict(flatten(resource))
             self._rows(kind, list(flat), iter([tuple(flat.values())]))
 
     def resources(self, columns: Mapping[str, str], resources: Iterable[Mapping[str, Any]]) -> None:
@@ -130,22 +128,22 @@ class Output:
             self._json(resources, sort_keys=not columns)
         elif kind == "yaml":
             for resource in resources:
-                _write(sys.stdout, "---\n" + _yaml(resource))
+                _write(sys.stdout, "---\n" + yaml_text(resource))
         elif match := VALUE.fullmatch(kind):
             for resource in resources:
-                _write(sys.stdout, _values(resource, match[1]) + "\n")
+                _write(sys.stdout, values_text(resource, match[1]) + "\n")
         else:
-            rows = (tuple(_get(resource, path) for path in columns.values()) for resource in resources)
+            rows = (tuple(value_at(resource, path) for path in columns.values()) for resource in resources)
             self._rows(kind, list(columns), rows)
 
     def table(self, columns: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
         """Print a query's result as a table, or as asked for; JSON as ``bq`` has it."""
         kind = self._format or "table"
         if kind in ("json", "yaml") or VALUE.fullmatch(kind):
-            values = (dict(zip(columns, (_plain(value) for value in row), strict=True)) for row in rows)
+            values = (dict(zip(columns, (plain(value) for value in row), strict=True)) for row in rows)
             self.resources({name: name for name in columns}, values)
         else:
-            self._rows(kind, columns, (tuple(_plain(value) for value in row) for row in rows))
+            self._rows(kind, columns, (tuple(plain(value) for value in row) for row in rows))
 
     def operations(self, operations: Iterable[Operation], terms: Sequence[Term], limit: int | None) -> None:
         """Print operations that meet all terms, at most `limit`, as gcloud's list does."""
@@ -200,7 +198,7 @@ class Output:
         """
         if self._quiet:
             return
-        _write(sys.stderr, f"{_on_one_line(text)}\n\nDo you want to continue (Y/n)?  ")
+        _write(sys.stderr, f"{on_one_line(text)}\n\nDo you want to continue (Y/n)?  ")
         if not (sys.stdin and sys.stdin.isatty()):
             _write(sys.stderr, "\n")
             raise NotConfirmed(
@@ -219,19 +217,10 @@ class Output:
         interrupted
             What Ctrl-C does to it.
         """
-        text = f"Waiting for operation [{name}] to complete..."
+        ending = "failed"
         with contextlib.ExitStack() as display:
-            if _is_terminal(sys.stderr):
-                from dicombq.cli.progress import live_progress
-
-                _write(sys.stderr, f"{text}\n")
-                show = display.enter_context(live_progress())
-            else:
-                _write(sys.stderr, text)
-                show = _ignore
-            ending = "failed"
             try:
-                yield show
+                yield self._begin_waiting(name, display)
                 ending = "done"
             except KeyboardInterrupt:
                 ending = interrupted
@@ -242,6 +231,16 @@ class Output:
             finally:
                 display.close()
                 _write(sys.stderr, f"{ending}.\n")
+
+    def _begin_waiting(self, name: str, display: contextlib.ExitStack) -> Callable[[Operation], None]:
+        text = f"Waiting for operation [{name}] to complete..."
+        if not _is_terminal(sys.stderr):
+            _write(sys.stderr, text)
+            return _ignore
+        from dicombq.cli.progress import live_progress
+
+        _write(sys.stderr, f"{text}\n")
+        return display.enter_context(live_progress())
 
     def _json(self, resources: Iterable[Mapping[str, Any]], *, sort_keys: bool) -> None:
         separator = "[\n"
@@ -255,11 +254,11 @@ class Output:
         if kind == "csv":
             writer = csv.writer(_Encodable(sys.stdout), lineterminator="\n")
             writer.writerow(columns)
-            writer.writerows([_cell(value, "") for value in row] for row in rows)
+            writer.writerows([cell(value, "") for value in row] for row in rows)
             return
         heading = [list(columns)]
         while block := list(itertools.islice(rows, _TABLE_BLOCK)):
-            _print_aligned(heading + [[_cell(value, "NULL") for value in row] for row in block])
+            _print_aligned(heading + [[cell(value, "NULL") for value in row] for row in block])
             heading = []
         if heading:
             _print_aligned(heading)
@@ -355,66 +354,10 @@ def _write(stream: TextIO | None, text: str) -> None:
     stream.flush()
 
 
-def _yaml(resource: Mapping[str, Any]) -> str:
-    import yaml
-
-    text: str = yaml.safe_dump(dict(resource), default_flow_style=False, allow_unicode=True, width=math.inf)
-    return text
-
-
-def _get(resource: Mapping[str, Any], path: str) -> Any:
-    value: Any = resource
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def _values(resource: Mapping[str, Any], keys: str) -> str:
-    return "\t".join(_cell(_get(resource, key.strip()), "") for key in keys.split(","))
-
-
-def _flatten(resource: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in resource.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _cell(value: Any, null: str) -> str:
-    if value is None:
-        return null
-    if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value)
-
-
-def _plain(value: Any) -> Any:
-    """Write a value as ``bq`` does: INT64 as text, times in UTC."""
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value).replace("inf", "Infinity").replace("nan", "NaN")
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, dt.datetime):
-        if value.tzinfo is None:
-            return value.isoformat()
-        return value.astimezone(dt.timezone.utc).replace(tzinfo=None).isoformat(" ") + " UTC"
-    return str(value)
-
-
-def _on_one_line(text: str) -> str:
-    """Spell out control characters: a file name or a value must not steer the terminal."""
-    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
-
-
 def _print_aligned(rows: list[list[str]]) -> None:
     from rich.cells import cell_len
 
-    rows = [[_on_one_line(cell) for cell in row] for row in rows]
+    rows = [[on_one_line(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))

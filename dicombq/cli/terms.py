@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import click
 
+from dicombq.cli.values import value_at
+
 _TERM = re.compile(
-    r"""\s*([A-Za-z@][\w.@]*)\s*(!=|<=|>=|=|:|<|>)\s*("[^"]*"|'[^']*'|[^\s"']+)(?:\s+AND\s+(?=\S)|\s*$)"""
+    r"""\s*([A-Za-z@][\w.@]*)\s*(!=|<=|>=|=|:|<|>)\s*("[^"]*"|'[^']*'|[^\s"'=<>!][^\s"']*)(?:\s+AND\s+(?=\S)|\s*$)"""
 )
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
@@ -24,9 +26,7 @@ class Term(NamedTuple):
 
     def holds(self, resource: Mapping[str, Any]) -> bool:
         """Tell whether a resource meets it; what it does not have is not equal to anything."""
-        value: Any = resource
-        for part in self.key.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
+        value = value_at(resource, self.key)
         if value is None:
             return self.comparison == "!="
         found, wanted = str(value).casefold(), self.text.casefold()
@@ -38,7 +38,7 @@ class Term(NamedTuple):
         try:
             return bool(compare(float(found), float(wanted)))
         except ValueError:  # times, as the API writes them, are in the order of their text
-            return bool(compare(found, wanted))
+            return bool(compare(found.removesuffix("z"), wanted.removesuffix("z")))
 
 
 def read_terms(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[Term, ...]:
@@ -49,6 +49,6 @@ def read_terms(ctx: click.Context, param: click.Parameter, value: str | None) ->
         match = _TERM.match(value, position)
         if not match:
             raise click.BadParameter(f"'{value}' is not KEY=VALUE, nor several of them joined by AND.", ctx, param)
-        terms.append(Term(match[1], match[2], match[3].strip("\"'")))
+        terms.append(Term(match[1], match[2], match[3][1:-1] if match[3][0] in "\"'" else match[3]))
         position = match.end()
     return tuple(terms)

@@ -62,7 +62,7 @@ class RunningOperation:
         self.log_path = log_path
         self.debug: Counter[str] = Counter()
         self.also_log_to: list[Callable[[list[dict[str, str]]], None]] = []
-        self._written = 0.0
+        self._written, self._on_disk = 0.0, operation.state
         self._cancelled = False
         self._ending = threading.Event()
         with contextlib.ExitStack() as files:
@@ -80,6 +80,8 @@ class RunningOperation:
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self._ending.set()
+        if self._on_disk is State.DONE:  # nothing can undo that
+            error = None
         told = self._tell(error)
         with contextlib.suppress(OSError), self._files:  # on a full disk the error itself is what counts
             if error is not None:
@@ -167,4 +169,4 @@ class RunningOperation:
 
     def _write(self) -> None:
         write_atomic(self.operation.folder / "state.json", self.operation.to_json())
-        self._written = time.monotonic()
+        self._written, self._on_disk = time.monotonic(), self.operation.state

@@ -125,7 +125,10 @@ class BigQueryWarehouse:
             job_id, job = self._last_attempt(load.job_id, location)
             if job is None:
                 job = self._run(table, load, job_id, location)
-            found = self._get_table(table)
+            try:
+                found = self._get_table(table)
+            except (GoogleAPICallError, RetryError, *_NETWORK):
+                raise _unsettled(job_id) from None
             if found is None:
                 raise is_gone(table)
             return LoadResult(int(job.output_rows or 0), from_bigquery(_schema(found)))
@@ -360,7 +363,7 @@ def _errors(what: str) -> Iterator[None]:
 def _unsettled(job_id: str) -> LoadUnsettled:
     return LoadUnsettled(
         f"the load job [{job_id}] was sent, but BigQuery does not tell what became of it",
-        "It may load the rows yet. Resume the operation: it asks for this job first.",
+        "The rows may be there, or come yet. Resume the operation: it asks for this job first.",
     )
 
 

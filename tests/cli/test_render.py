@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from dicombq.cli import main as cli_main
-from dicombq.cli import render
 from dicombq.cli.progress import live_progress
 from dicombq.cli.render import Output
+from dicombq.cli.values import plain
 from dicombq.names import Parent
 from dicombq.operations.state import Counters, Operation, State
 from dicombq.warehouses.duckdb import DuckdbWarehouse
@@ -121,4 +121,4 @@ def test_the_program_exits_with_the_code(monkeypatch: pytest.MonkeyPatch, here: 
     [(float("nan"), "NaN"), (float("-inf"), "-Infinity"), (b"\x00", "b'\\x00'"), ([1, None], ["1", None])],
 )
 def test_a_value_is_written_as_bq_does(value: object, text: object) -> None:
-    assert render._plain(value) == text
+    assert plain(value) == text
