@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from dicombq.errors import DicombqError, NotAuthenticated, NotPermitted, Temporary
 from dicombq.files import open_private, printable
+from dicombq.signals import held_back
 
 ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING"
 """The environment variable by which gcloud is sent to another server; the client has none."""
@@ -91,7 +92,8 @@ class CloudLog:
         self.error: DicombqError = Temporary("it did not answer in time")
 
     def __enter__(self) -> CloudLog:  # noqa: PYI034 - typing.Self came with 3.11
-        threading.Thread(target=self._run, daemon=True).start()
+        with held_back():
+            threading.Thread(target=self._run, daemon=True).start()
         return self
 
     def __exit__(self, *_error: object) -> None:

@@ -7,15 +7,15 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 
 from dicombq.engines.base import Outcome, Shard
 from dicombq.errors import Failed
+from dicombq.signals import ENDING, held_back
 
 
 def usable_cores() -> int:
@@ -74,9 +74,10 @@ class LocalEngine:
         pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
         pending: set[Future[Outcome]] = set()
         remaining = iter(shards)
+        resource_tracker.ensure_running()  # it would lift the mask when it is started inside
         try:
             while True:
-                with _interrupts_held_back():
+                with held_back():
                     for shard in itertools.islice(remaining, 2 * self.workers - len(pending)):
                         pending.add(pool.submit(function, shard))
                 if not pending:
@@ -96,24 +97,10 @@ class LocalEngine:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Start processes whole, and so that Ctrl-C does not reach them, not while they import either.
-
-    They and the threads that are started inside inherit the mask.
-    """
-    resource_tracker.ensure_running()  # it would lift the mask when it is started inside
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _start_worker() -> None:
     """Leave signals to the parent, which ends its workers: terminals and systemd send them to all processes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for ending in ENDING:
+        signal.signal(ending, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

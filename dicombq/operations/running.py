@@ -28,6 +28,7 @@ from dicombq.errors import (
 from dicombq.files import open_private, write_atomic
 from dicombq.locks import FileLock
 from dicombq.operations.state import LogEntry, Operation, OperationError, State
+from dicombq.signals import held_back
 from dicombq.times import now
 
 CANCEL = "cancel"
@@ -72,10 +73,8 @@ class RunningOperation:
             self._files = files.pop_all()
 
     def __enter__(self) -> RunningOperation:  # noqa: PYI034 - typing.Self came with 3.11
-        # a signal that another thread could take is not held back by the main one's mask
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        threading.Thread(target=self._listen, daemon=True).start()
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with held_back():
+            threading.Thread(target=self._listen, daemon=True).start()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
