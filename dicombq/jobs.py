@@ -87,7 +87,8 @@ def begin(request: ExportRequest, settings: Settings) -> Iterator[Job]:
         warehouse = open_warehouse(request.destination.table, settings.lock_timeout)
         export.plan(request, warehouse)
         with _logged(_create(request, settings), settings) as running:
-            lock.sign(Holder.process(running.operation.id))
+            with storage_errors(settings.home):
+                lock.sign(Holder.process(running.operation.id))
             yield Job(request, warehouse, running, lock, settings)
 
 
@@ -153,7 +154,8 @@ def adopt(identity: str, descriptors: Sequence[int], settings: Settings) -> Iter
     """Take over what `detach` began."""
     running = OperationStore(settings.home).adopt(identity, descriptors[0])
     with FileLock(descriptors[1]) as table_lock, _logged(running, settings):
-        table_lock.sign(Holder.process(identity))
+        with storage_errors(settings.home):
+            table_lock.sign(Holder.process(identity))
         request = _request(running.operation)
         warehouse = open_warehouse(request.destination.table, settings.lock_timeout)
         yield Job(request, warehouse, running, table_lock, settings)
