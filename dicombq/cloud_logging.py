@@ -14,7 +14,7 @@ import json
 import os
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -135,15 +135,36 @@ class CloudLog:
                 # without a permission it does not help to ask again
                 if batch and not isinstance(self.error, NotPermitted):
                     try:
-                        writer = writer or stack.enter_context(_connect(self._project, self._labels, self._noted))
+                        writer = writer or stack.enter_context(self._connect())
                         writer.write(batch)
                         self._taken += len(batch)
                     except Exception as error:  # noqa: BLE001 - whatever it is, the export goes on
-                        self.error = _reason(error)
+                        self._fail(error)
                 if reached:
                     reached.set()
                     if self._ended:
                         return
+
+    def _fail(self, error: Exception) -> None:
+        self.error = _reason(error)
+
+    @contextlib.contextmanager
+    def _connect(self) -> Iterator[_Writer]:
+        import google.auth  # noqa: PLC0415 - an extra, and slow to import
+        from google.cloud.logging_v2 import Client  # noqa: PLC0415
+
+        credentials, default_project = google.auth.default(scopes=Client.SCOPE)
+        if not (self._project or default_project):
+            raise NotAuthenticated("the credentials name no project: give --project")
+        endpoint = os.environ.get(ENDPOINT)
+        client = Client(  # type: ignore[no-untyped-call]  # it has no types
+            project=self._project or default_project,
+            credentials=credentials,
+            client_options={"api_endpoint": endpoint.rstrip("/")} if endpoint else None,
+            _use_grpc=False,  # threads of gRPC do not go with the processes that an export starts
+        )
+        with contextlib.closing(client), _Writer(client, self._labels, self._noted, self._fail) as writer:
+            yield writer
 
     def _next_batch(self) -> tuple[list[_Entry], threading.Event | None]:
         """Wait for entries, and take those that came while the last ones were sent."""
@@ -162,12 +183,16 @@ class CloudLog:
 class _Writer:
     """Writes entries, and notes those that were taken."""
 
-    def __init__(self, client: Any, labels: Mapping[str, str], noted: Path) -> None:
+    def __init__(
+        self, client: Any, labels: Mapping[str, str], noted: Path, on_error: Callable[[Exception], None]
+    ) -> None:
         from google.api_core import exceptions, retry  # noqa: PLC0415 - slow to import
 
         self._note = open_private(noted, "ab")
         self._retry = retry.Retry(
-            retry.if_exception_type(exceptions.TooManyRequests, exceptions.ServerError, *_network()), timeout=RETRY
+            retry.if_exception_type(exceptions.TooManyRequests, exceptions.ServerError, *_network()),
+            timeout=RETRY,
+            on_error=on_error,
         )
         self._api = client.logging_api
         self._target = {
@@ -190,25 +215,6 @@ class _Writer:
         with contextlib.suppress(OSError):  # on a full disk they may be sent twice
             self._note.write("".join(f"{entry['insertId']}\n" for entry in batch).encode())
             self._note.flush()
-
-
-@contextlib.contextmanager
-def _connect(project: str | None, labels: Mapping[str, str], noted: Path) -> Iterator[_Writer]:
-    import google.auth  # noqa: PLC0415 - an extra, and slow to import
-    from google.cloud.logging_v2 import Client  # noqa: PLC0415
-
-    credentials, default_project = google.auth.default(scopes=Client.SCOPE)
-    if not (project or default_project):
-        raise NotAuthenticated("the credentials name no project: give --project")
-    endpoint = os.environ.get(ENDPOINT)
-    client = Client(  # type: ignore[no-untyped-call]  # it has no types
-        project=project or default_project,
-        credentials=credentials,
-        client_options={"api_endpoint": endpoint.rstrip("/")} if endpoint else None,
-        _use_grpc=False,  # threads of gRPC do not go with the processes that an export starts
-    )
-    with contextlib.closing(client), _Writer(client, labels, noted) as writer:
-        yield writer
 
 
 def _network() -> tuple[type[Exception], ...]:

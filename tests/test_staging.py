@@ -1,21 +1,26 @@
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
-from dicombq import staging
+from dicombq import __version__, staging
+from dicombq.errors import Failed
 from dicombq.names import Parent, StoreName
+from dicombq.operations.state import Counters
 from dicombq.rows.base import Notice, Row
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
-from dicombq.staging import Duplicate, Receipt, ShardSpec
+from dicombq.staging import Duplicate, Listing, Receipt, ShardSpec
 from dicombq.stores.base import Failure, Found, InstanceRef, Listed, Result, Skipped
 from dicombq.stores.folder import FolderStore
 from tests.instances import ROOT, write_instance, write_truncated
@@ -29,6 +34,10 @@ class ListStore:
 
     results: list[Result] = field(default_factory=list)
     name: StoreName = NAME
+    source: str = "nowhere"
+
+    def has(self, ref: InstanceRef) -> bool:
+        return any(result.uri == ref.uri for result in self.results)
 
     def list(self) -> Iterator[Listed]:
         for result in self.results:
@@ -239,3 +248,43 @@ def test_real_files_are_staged(tmp_path: Path, folder: Path, record_type: type[R
     assert (receipt.rows, receipt.failures, receipt.skipped) == (1, 1, 1)
     [row] = rows_of(folder, receipt)
     assert row["SOPInstanceUID"] == f"{ROOT}.1.1.1"
+
+
+def test_a_listing_is_read_as_it_was_written(folder: Path) -> None:
+    assert staging.read_listing(folder) is None
+    listing = Listing([(0, 200), (9999, 1)], Counters(pending=201, skipped=2), 77)
+    staging.write_listing(folder, listing)
+    read = staging.read_listing(folder)
+    assert read is not None
+    assert ([tuple(shard) for shard in read.shards], read.counters) == (listing.shards, listing.counters)
+    assert (read.log_size, read.version) == (77, __version__)
+
+
+@pytest.mark.parametrize(
+    ("error", "number"),
+    [
+        (duckdb.IOException("IO Error: No space left on device: Canary"), errno.ENOSPC),
+        (duckdb.IOException("IO Error: Canary"), errno.EIO),
+    ],
+)
+def test_a_disk_that_fails_the_search_for_duplicates_is_told_as_such(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: duckdb.Error, number: int
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise error
+
+    stage(folder, [found("/a", "1.1")])
+    monkeypatch.setattr(duckdb, "connect", fail)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))) as raised:
+        losers(folder)
+    assert raised.value.errno == number
+
+
+def test_a_search_for_duplicates_without_memory_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object) -> None:
+        raise duckdb.OutOfMemoryException("Canary")
+
+    stage(folder, [found("/a", "1.1")])
+    monkeypatch.setattr(duckdb, "connect", fail)
+    with pytest.raises(Failed, match="not enough memory to find the duplicates"):
+        losers(folder)

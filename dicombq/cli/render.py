@@ -205,7 +205,7 @@ class Output:
                 "This prompt could not be answered because you are not in an interactive session",
                 "You can run the command again with --quiet to accept default answers for all prompts.",
             )
-        if sys.stdin.readline().strip().lower() not in ("", "y", "yes"):
+        if sys.stdin.readline().lower() not in ("\n", "y\n", "yes\n"):
             raise NotConfirmed("Aborted by user")
 
     @contextlib.contextmanager

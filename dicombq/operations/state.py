@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from dicombq.errors import Crashed, DicombqError, NewerState, error_named
+from dicombq.errors import Cancelled, CancelledElsewhere, Crashed, DicombqError, NewerState, error_named
 from dicombq.names import OperationName, Parent
 
 STATE_VERSION = 2
@@ -154,9 +154,13 @@ class Operation:
         return result
 
     def raise_error(self) -> None:
-        """Raise what ended it, if anything did."""
-        if self.error:
-            raise self.error.to_exception()
+        """Raise what ended it, if anything did, as whoever waits for it sees it."""
+        if self.error is None:
+            return
+        error = self.error.to_exception()
+        if isinstance(error, Cancelled):  # not by the one who waits
+            raise CancelledElsewhere(error.message, error.hint)
+        raise error
 
     def mark_crashed(self) -> None:
         """Take in that its process is gone; what it noted last, as of a load that is not settled, is kept."""

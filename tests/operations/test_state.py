@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dicombq.errors import Crashed, DicombqError, NewerState, TableExists
+from dicombq.errors import CancelledElsewhere, Crashed, DicombqError, NewerState, TableExists
 from dicombq.names import Parent
 from dicombq.operations.state import STATE_VERSION, Counters, Operation, OperationError, State
 
@@ -87,3 +87,12 @@ def test_a_crashed_operation_keeps_the_error_that_it_noted() -> None:
     crashed.error = OperationError(14, "the load job was sent", "LoadUnsettled")
     crashed.mark_crashed()
     assert crashed.to_api()["error"] == {"code": 14, "message": "the load job was sent"}
+
+
+@pytest.mark.parametrize("kind", ["Cancelled", "Terminated", "CancelledElsewhere"])
+def test_who_waits_sees_that_others_cancelled(kind: str) -> None:
+    cancelled = operation()
+    cancelled.error = OperationError(1, "interrupted", kind, "Go on with it.")
+    with pytest.raises(CancelledElsewhere, match="interrupted") as error:
+        cancelled.raise_error()
+    assert (error.value.exit_code, error.value.hint) == (1, "Go on with it.")
