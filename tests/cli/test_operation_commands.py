@@ -288,7 +288,9 @@ def test_an_export_that_runs_elsewhere_is_cancelled(run: Run, gate: Gate, scans:
     assert rows(run) == "2"
 
 
-@pytest.mark.parametrize(("typed", "code"), [("y\n", 0), ("\n", 0), ("YES\n", 0), ("n\n", 1), ("what\n", 1)])
+@pytest.mark.parametrize(
+    ("typed", "code"), [("y\n", 0), ("\n", 0), ("YES\n", 0), ("n\n", 1), ("what\n", 1), ("\x04", 1)]
+)
 def test_a_person_is_asked_before_an_operation_is_cancelled(gate: Gate, running: str, typed: str, code: int) -> None:
     result = answer(typed, "operations", "cancel", running)
     assert result.code == code
