@@ -14,7 +14,7 @@ from benchmarks import instances
 from benchmarks.table import markdown
 from dicombq.rows import reference, walker
 
-_WEIGHT = {"enhanced MR, 200 frames": 20, "SR, deep nesting": 3}
+_WEIGHT: dict[Callable[[instances.Lot], bytes], int] = {instances.enhanced_mr: 20, instances.sr: 3}
 """How many times fewer files there are of the long headers."""
 
 
@@ -48,8 +48,8 @@ _READERS: dict[str, Callable[[Path], None]] = {
 def section(files: int, repeat: int) -> str:
     """Measure the readers one after the other on each file, in one process on one core."""
     rows: list[list[str | float]] = []
-    for kind in instances.KINDS:
-        count = max(files // _WEIGHT.get(kind, 1), 2)
+    for kind, how in instances.KINDS.items():
+        count = max(files // _WEIGHT.get(how.make, 1), 2)
         _measure(kind, range(2))  # imports and tables that are filled once
         runs = [_measure(kind, range(count * (turn + 1), count * (turn + 2))) for turn in range(repeat)]
         cost = {name: statistics.median(run[name] for run in runs) for name in _READERS}
