@@ -7,6 +7,7 @@ import math
 import re
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeAlias
 
 from dicombq.dicom.text import DEFAULT, Charset, escape
@@ -134,6 +135,7 @@ _DATETIME = re.compile(
 )
 
 
+@lru_cache(maxsize=256)
 def utc_offset(text: str) -> dt.timezone | None:
     """Read ``&ZZXX`` of DT and Timezone Offset From UTC (0008,0201), -1200 to +1400; None where it is not one."""
     if not re.fullmatch(r"[+-][0-9]{4}", text):

@@ -26,6 +26,7 @@ MAX_RUN = 64 << 10
 
 _MAX_ALIKE = 4  # runs that begin with the same tag and VR
 _PERIOD = 16
+_MANY = 500
 _MIN_ELEMENTS = 3
 _MIN_SIZE = 100
 _PLACE_SIZE = 500
@@ -128,6 +129,7 @@ class Place:
         self._marks: dict[bytes, int] = {}  # of each tag and VR, the hash of the element that was last seen
         self.compares = True
         self._visits = 0
+        self._found = 0  # bytes, since a run was missed last
 
     def visit(self) -> None:
         """Begin a walk here; it compares in two visits of sixteen, as long as there is nothing to be found."""
@@ -153,9 +155,11 @@ class Place:
                 and run.first > previous
                 and position + len(run.data) <= limit
             ):
+                self._found += len(run.data)
                 return run
-        self.compares = True  # another series may begin
-        self._visits = 0
+        if self._found > _MANY:  # another series may begin
+            self.compares = True
+            self._visits = self._found = 0
         return None
 
     def shared(self, buffer: bytes, starts: Sequence[int], end: int) -> Iterator[tuple[Sequence[int], int]]:

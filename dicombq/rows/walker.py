@@ -137,7 +137,7 @@ class _Walker(window.Window):
         too_big = self.max_element_size
         handlers, unpack, unpack_long = self.handlers, self.unpack, self.unpack_long
         values, columns, path = record.values, record.instance.columns, record.path
-        is_plain = type(record) is Record and record.depth + _MOST_RECORDS <= MAX_RECORD_DEPTH
+        is_plain = self.record_type is Record and record.depth <= MAX_RECORD_DEPTH - _MOST_RECORDS
         place = self.place(path)
         runs = place.runs
         creators = creators or {}
