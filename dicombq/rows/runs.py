@@ -181,9 +181,12 @@ class Place:
                     yield starts[first:number], start
                 first = number
             if not is_shared:
-                memory.size += _MARK_SIZE * (key not in self._marks)
-                self._marks[key] = mark
                 first = number + 1
+                if key not in self._marks:
+                    if memory.size > MAX_MEMORY:
+                        continue
+                    memory.size += _MARK_SIZE
+                self._marks[key] = mark
         if first < len(starts) and not _is_small(starts[first:], end):
             yield starts[first:], end
 

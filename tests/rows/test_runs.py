@@ -211,11 +211,19 @@ def test_items_that_share_bytes_end_where_they_say(record_type: type[Record], us
     last = element(0x00081032, "SQ", b"")
     whole = [item(content + last), item(content + last), item(content + last), item(content)]
     cut = item(content)[:4] + (len(content) - 8).to_bytes(4, "little") + content
-    for items in (whole, [*whole, whole[0]], [*whole, cut], [cut, *whole]):
+    for items in (whole, [*whole, whole[0]], [*whole, cut], [cut, *whole], [whole[3]] * 3, [*[whole[3]] * 3, cut]):
         agree([instance(element(IMAGES, "SQ", b"".join(items))) for _ in range(3)], record_type)
         opened = [each[:4] + b"\xff" * 4 + each[8:] + delimiter(0xFFFEE00D) for each in items]
         agree([instance(element(IMAGES, "SQ", b"".join(opened)))] * 3, record_type)
     assert used
+
+
+def test_a_run_does_not_reach_beyond_its_item(used: list[Run]) -> None:
+    content = b"".join(patient()[:6])
+    last = element(0x00180050, "DS", "1.5")
+    agree([instance(sequence(IMAGES, content + last, element(0x00081155, "UI", f"1.{n}"))) for n in range(4)])
+    assert [run for run in used if run.data == content + last]
+    agree([instance(sequence(IMAGES, content), last)])
 
 
 def test_a_run_behind_a_greater_tag_is_handed_over(used: list[Run]) -> None:
@@ -232,9 +240,20 @@ def test_elements_in_runs_count(monkeypatch: pytest.MonkeyPatch, used: list[Run]
     assert used
     monkeypatch.setattr(walker, "MAX_ELEMENTS", 8)
     assert agree(files) == [differential.HANDED_OVER] * 5
-    monkeypatch.undo()
-    monkeypatch.setattr(walker, "MAX_ALL_ELEMENTS", 14)
-    assert agree(files) == [differential.HANDED_OVER] * 5
+
+
+def test_elements_of_items_in_runs_count(monkeypatch: pytest.MonkeyPatch, used: list[Run]) -> None:
+    images = sequence(IMAGES, *[element(0x00081155, "UI", "1.2.3")] * 20)
+    files = series(*patient(), images, count=20)
+    least = []
+    for data in files:
+        for most in range(100):
+            monkeypatch.setattr(walker, "MAX_ALL_ELEMENTS", most)
+            if agree([data]) == [differential.EQUAL]:
+                least.append(most)
+                break
+    assert [run for run in used if run.inner > 40]
+    assert least == [least[0]] * 20
 
 
 def test_a_place_that_finds_nothing_compares_now_and_then(used: list[Run]) -> None:
@@ -267,6 +286,12 @@ def test_one_file_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> Non
     contents = [b"".join(patient(name=f"{number:030d}".encode())) for number in range(2000)]
     agree([instance(sequence(IMAGES, *(each for content in contents for each in (content, content))))])
     assert runs.memory.size < 25_000
+
+
+def test_one_data_set_of_many_tags_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "MAX_MEMORY", 20_000)
+    agree([instance(*(element(0x00190000 | number, "LO", "x") for number in range(0x1000, 0x2000)))])
+    assert 20_000 < runs.memory.size < 25_000
 
 
 def test_a_run_has_a_longest_size(monkeypatch: pytest.MonkeyPatch, used: list[Run]) -> None:
