@@ -25,6 +25,7 @@ MAX_RUN = 64 << 10
 """Bytes of a run."""
 
 _MAX_ALIKE = 4  # runs that begin with the same tag and VR
+_FIRST = 6
 _PERIOD = 16
 _MANY = 500
 _MIN_ELEMENTS = 3
@@ -132,9 +133,9 @@ class Place:
         self._found = 0  # bytes, since a run was missed last
 
     def visit(self) -> None:
-        """Begin a walk here; it compares in two visits of sixteen, as long as there is nothing to be found."""
+        """Begin a walk here; after some visits without finding anything new, it compares in two of sixteen."""
         self._visits += 1
-        self.compares = self._visits < 3 or self._visits % _PERIOD < 2
+        self.compares = self._visits < _FIRST or self._visits % _PERIOD < 2
 
     def find(
         self,

@@ -319,7 +319,7 @@ class _Walker(window.Window):
         """Pass over an element that has no column, or is too big, without reading it."""
         if big and not top:
             raise HandOver("an item beyond the limit")
-        if big and (step == SKIP or tag == tags.SPECIFIC_CHARACTER_SET):
+        if big and step in (SKIP, SPECIAL):
             raise HandOver("an element that should be small")
         if big:
             record.drop(found.name)
