@@ -24,13 +24,14 @@ MAX_MEMORY = 1 << 20
 MAX_RUN = 64 << 10
 """Bytes of a run."""
 
+_TOO_LONG = -1  # which no hash is
 _MAX_ALIKE = 4  # runs that begin with the same tag and VR
-_FIRST = 6
+_FIRST = 6  # walks at a place that compare; later two of each period do, unless something is found
 _PERIOD = 16
-_MANY = 500
-_MIN_ELEMENTS = 3
-_MIN_SIZE = 100
-_PLACE_SIZE = 500
+_MANY = 500  # bytes found in runs: where then one is missed, another series may begin
+_MIN_ELEMENTS = 3  # of a run, or
+_MIN_SIZE = 100  # bytes
+_PLACE_SIZE = 500  # bytes that count towards the memory
 _MARK_SIZE = 100
 
 
@@ -175,8 +176,9 @@ class Place:
             return
         first = 0  # of the elements that are shared up to here
         for number, (start, stop) in enumerate(pairwise((*starts, end))):
-            mark, key = hash(buffer[start:stop]), buffer[start : start + 6]
-            is_shared = self._marks.get(key) == mark and stop - start <= MAX_RUN
+            key = buffer[start : start + 6]
+            mark = hash(buffer[start:stop]) if stop - start <= MAX_RUN else _TOO_LONG
+            is_shared = mark != _TOO_LONG and self._marks.get(key) == mark
             if first < number and (not is_shared or stop - starts[first] > MAX_RUN):
                 if not _is_small(starts[first:number], start):
                     yield starts[first:number], start
