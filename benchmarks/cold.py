@@ -15,7 +15,7 @@ def section(repeat: int) -> str:
     """Start the command, and export one file."""
     with tempfile.TemporaryDirectory() as scratch:
         folder, home = Path(scratch, "files"), Path(scratch, "home")
-        instances.write(folder, "CT", range(1))
+        instances.write(folder, "CT, each of another study", range(1))
         table = f"--bq-table=duckdb://{scratch}/x.duckdb/d.t"
         commands = {
             "`--version`": ["--version"],

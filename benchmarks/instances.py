@@ -1,4 +1,16 @@
-"""Instances that no reader has seen: UIDs, names, dates and numbers of each differ, by its seed; words do not."""
+"""Instances that no reader has seen, in two ways: each of another study, or in series as scanners write them.
+
+Each of another study: UIDs, names, dates and numbers of each file are drawn by lot; only words come again.
+
+In series: the same is drawn once for a series; what `_OWN` names, a few private elements and the UIDs of the instance
+are drawn for each file. In the series of CT and MR among pydicom's test files (`dicomdirtests`; GE, Philips) and in one
+of dcm_qa_nih (GE) 5 to 16 of 70 to 340 elements change from one instance to the next: UID, number, position, some
+times, window, pixel range, some private ones. Here 22 do in CT and 28 in MR; with them are tube current, exposure and
+dose, which modulation changes.
+
+Enhanced MR has its frames drawn one by one, or it has them as Philips writes them: content, position and window of each
+are its own, and its other functional groups are those of its neighbours.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +18,7 @@ import random
 import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 
@@ -14,6 +27,8 @@ from tests.dicom_bytes import EXPLICIT, element, numbers, ordered, part10, seque
 ROOT = "1.2.826.0.1.3680043.8.498"
 PIXELS = 512 * 1024
 FRAMES = 200
+SERIES = 100
+"""Instances of a series."""
 
 _NUMBERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "US or SS": "H"}
 _WORDS = "HEAD NECK CHEST ABDOMEN PELVIS KNEE AXIAL HELICAL PRIMARY ORIGINAL STANDARD SOFT BONE LUNG VENOUS ROUTINE"
@@ -56,6 +71,23 @@ _MR = """
     PixelBandwidth TriggerTime NominalInterval HeartRate ReceiveCoilName TransmitCoilName AcquisitionMatrix
     InPlanePhaseEncodingDirection FlipAngle VariableFlipAngleFlag SAR dBdt SliceThickness
 """
+_OWN = """
+    InstanceCreationTime AcquisitionTime ContentTime AcquisitionNumber InstanceNumber ImagePositionPatient SliceLocation
+    SmallestImagePixelValue LargestImagePixelValue WindowCenter WindowWidth XRayTubeCurrent Exposure ExposureInuAs
+    CTDIvol TriggerTime HeartRate
+"""
+_OWN_PRIVATE = frozenset({1, 6, 11})
+"""Elements of a private block that are an instance's own."""
+
+_OWN_GROUPS = frozenset({"FrameContentSequence", "PlanePositionSequence", "FrameVOILUTSequence"})
+
+
+class Lot(NamedTuple):
+    """What is drawn for a series, and for an instance."""
+
+    series: random.Random
+    own: random.Random
+    like_frames: bool = False
 
 
 def uid(rng: random.Random) -> str:
@@ -63,14 +95,14 @@ def uid(rng: random.Random) -> str:
     return f"{ROOT}.{rng.randrange(10**35, 10**36)}"
 
 
-def ct(rng: random.Random) -> bytes:
+def ct(lot: Lot) -> bytes:
     """Write a CT header of 190 elements, those in sequences and the meta group counted."""
-    elements = _keywords(rng, (_GENERAL + _CT).split())
-    private = [*_private(rng, 0x0009, "GEMS_IDEN_01", 7), *_private(rng, 0x0019, "GEMS_ACQU_01", 14)]
-    return _file(rng, [*elements, *_sequences(rng), *private])
+    elements = _keywords(lot, (_GENERAL + _CT).split())
+    private = [*_private(lot, 0x0009, "GEMS_IDEN_01", 7), *_private(lot, 0x0019, "GEMS_ACQU_01", 14)]
+    return _file(lot, [*elements, *_sequences(lot.series), *private])
 
 
-def mr(rng: random.Random) -> bytes:
+def mr(lot: Lot) -> bytes:
     """Write an MR header with four blocks of private elements."""
     blocks = [
         (0x0019, "SIEMENS MR HEADER"),
@@ -78,30 +110,54 @@ def mr(rng: random.Random) -> bytes:
         (0x0051, "SIEMENS MR HEADER"),
         (0x2005, "Philips MR Imaging DD 001"),
     ]
-    private = [each for group, creator in blocks for each in _private(rng, group, creator, 14)]
-    private.append(element(0x00291020, "OB", rng.randbytes(9000)))
-    return _file(rng, [*_keywords(rng, (_GENERAL + _MR).split()), *_sequences(rng), *private])
+    private = [each for group, creator in blocks for each in _private(lot, group, creator, 14)]
+    private.append(element(0x00291020, "OB", lot.own.randbytes(9000)))
+    return _file(lot, [*_keywords(lot, (_GENERAL + _MR).split()), *_sequences(lot.series), *private])
 
 
-def enhanced_mr(rng: random.Random) -> bytes:
+def enhanced_mr(lot: Lot) -> bytes:
     """Write an enhanced MR header of 200 frames, about 6,500 elements."""
-    frames = sequence(_tag("PerFrameFunctionalGroupsSequence"), *(_frame(rng, number) for number in range(FRAMES)))
-    shared = sequence(_tag("SharedFunctionalGroupsSequence"), _group(rng, "MRModifierSequence", "PartialFourier"))
+    alike = _frame_groups(lot.series, 0) if lot.like_frames else {}
+    for keyword in _OWN_GROUPS & alike.keys():
+        del alike[keyword]
+    items = [b"".join(ordered([*(_frame_groups(lot.own, n) | alike).values()])) for n in range(FRAMES)]
+    frames = sequence(_tag("PerFrameFunctionalGroupsSequence"), *items)
+    shared = sequence(
+        _tag("SharedFunctionalGroupsSequence"), _group(lot.series, "MRModifierSequence", "PartialFourier")
+    )
     count = element(_tag("NumberOfFrames"), "IS", str(FRAMES))
-    return _file(rng, [*_keywords(rng, _GENERAL.split()), *_sequences(rng), count, shared, frames])
+    return _file(lot, [*_keywords(lot, _GENERAL.split()), *_sequences(lot.series), count, shared, frames])
 
 
-def sr(rng: random.Random) -> bytes:
+def sr(lot: Lot) -> bytes:
     """Write a structured report: containers in containers, six levels of them, with codes, texts and numbers."""
-    return _file(rng, [*_keywords(rng, _GENERAL.split()[:60]), *_sequences(rng), _content(rng, 6)], pixels=False)
+    elements = [*_keywords(lot, _GENERAL.split()[:60]), *_sequences(lot.series), _content(lot.own, 6)]
+    return _file(lot, elements, pixels=False)
 
 
-KINDS: dict[str, Callable[[random.Random], bytes]] = {
-    "CT": ct,
-    "MR with private groups": mr,
-    "enhanced MR, 200 frames": enhanced_mr,
-    "SR, deep nesting": sr,
+class Kind(NamedTuple):
+    """How instances are made, and how many are of a series."""
+
+    make: Callable[[Lot], bytes]
+    series: int = 1
+    like_frames: bool = False
+
+
+KINDS: dict[str, Kind] = {
+    "CT, each of another study": Kind(ct),
+    "CT, in series of 100": Kind(ct, SERIES),
+    "MR with private groups, each of another study": Kind(mr),
+    "MR with private groups, in series of 100": Kind(mr, SERIES),
+    "enhanced MR, 200 frames drawn one by one": Kind(enhanced_mr),
+    "enhanced MR, 200 frames as scanned": Kind(enhanced_mr, like_frames=True),
+    "SR, deep nesting": Kind(sr),
 }
+
+
+def made(kind: str, number: int) -> bytes:
+    """Make the header of a kind that has this number."""
+    make, series, like_frames = KINDS[kind]
+    return make(Lot(random.Random(f"{kind} {number // series}"), random.Random(f"own {kind} {number}"), like_frames))
 
 
 def write(folder: Path, kind: str, seeds: range) -> list[Path]:
@@ -110,7 +166,7 @@ def write(folder: Path, kind: str, seeds: range) -> list[Path]:
     for number in seeds:
         path = folder / f"{number // 100:05d}" / f"{number % 100:02d}.dcm"
         path.parent.mkdir(parents=True, exist_ok=True)
-        data = KINDS[kind](random.Random(f"{kind} {number}"))
+        data = made(kind, number)
         with path.open("wb") as file:
             file.write(data)
             if data.endswith(_pixel_head()):
@@ -124,7 +180,8 @@ def write_many(folder: Path, count: int, templates: int = 100) -> None:
     old = ROOT.encode() + b"."
     headers = []
     for number in range(templates):
-        data = ct(random.Random(f"template {number}")).removesuffix(_pixel_head())
+        rng = random.Random(f"template {number}")
+        data = ct(Lot(rng, rng)).removesuffix(_pixel_head())
         tag = struct.pack("<HH", 0x0008, 0x0018) + b"UI"
         headers.append((data, data.index(old, data.index(tag)) + len(old)))
     for number in range(count):
@@ -146,20 +203,25 @@ def _pixel_head() -> bytes:
     return element(0x7FE00010, "OW", b"", length=PIXELS)
 
 
-def _file(rng: random.Random, elements: Iterable[bytes], *, pixels: bool = True) -> bytes:
-    ids = [element(tag, "UI", uid(rng)) for tag in (0x00080018, 0x0020000D, 0x0020000E)]
+def _file(lot: Lot, elements: Iterable[bytes], *, pixels: bool = True) -> bytes:
+    instance = uid(lot.own)
+    ids = [
+        element(0x00080018, "UI", instance),
+        *(element(tag, "UI", uid(lot.series)) for tag in (0x0020000D, 0x0020000E)),
+    ]
     charset = element(0x00080005, "CS", "ISO_IR 100")
     content = b"".join(ordered([*elements, *ids, charset]))
     meta = (
-        element(0x00020003, "UI", uid(rng)),
-        element(0x00020012, "UI", uid(rng)),
+        element(0x00020003, "UI", instance),
+        element(0x00020012, "UI", uid(lot.series)),
         element(0x00020013, "SH", "BENCH"),
     )
     return part10(content + (_pixel_head() if pixels else b""), EXPLICIT, *meta)
 
 
-def _keywords(rng: random.Random, keywords: Iterable[str]) -> list[bytes]:
-    return [_element(rng, keyword) for keyword in keywords]
+def _keywords(lot: Lot, keywords: Iterable[str]) -> list[bytes]:
+    own = frozenset(_OWN.split())
+    return [_element(lot.own if keyword in own else lot.series, keyword) for keyword in keywords]
 
 
 def _element(rng: random.Random, keyword: str) -> bytes:
@@ -196,17 +258,18 @@ def _text(rng: random.Random, vr: str) -> str:
     return rng.choice(_WORDS.split())
 
 
-def _private(rng: random.Random, group: int, creator: str, count: int) -> list[bytes]:
+def _private(lot: Lot, group: int, creator: str, count: int) -> list[bytes]:
     start = group << 16
     elements = [element(start | 0x10, "LO", creator)]
     for number in range(count):
         vr = ("LO", "DS", "IS", "SH", "CS")[number % 5]
-        elements.append(element(start | 0x1000 | number, vr, _text(rng, vr)))
+        text = _text(lot.own if number in _OWN_PRIVATE else lot.series, vr)
+        elements.append(element(start | 0x1000 | number, vr, text))
     return elements
 
 
 def _group(rng: random.Random, keyword: str, *inner: str) -> bytes:
-    return sequence(_tag(keyword), b"".join(ordered(_keywords(rng, inner))), undefined=rng.random() < 0.5)
+    return sequence(_tag(keyword), b"".join(ordered(_keywords(Lot(rng, rng), inner))), undefined=rng.random() < 0.5)
 
 
 def _code(rng: random.Random, keyword: str) -> bytes:
@@ -226,23 +289,25 @@ def _sequences(rng: random.Random) -> list[bytes]:
     ]
 
 
-def _frame(rng: random.Random, number: int) -> bytes:
+def _frame_groups(rng: random.Random, number: int) -> dict[str, bytes]:
     content = "FrameAcquisitionNumber FrameReferenceDateTime FrameAcquisitionDateTime FrameAcquisitionDuration StackID"
     frame_type = (
         "FrameType PixelPresentation VolumetricProperties VolumeBasedCalculationTechnique ComplexImageComponent"
     )
     timing = "RepetitionTime FlipAngle EchoTrainLength RFEchoTrainLength GradientEchoTrainLength"
-    groups = [
-        _group(rng, "FrameContentSequence", *content.split(), "InStackPositionNumber", "DimensionIndexValues"),
-        _group(rng, "PlanePositionSequence", "ImagePositionPatient"),
-        _group(rng, "PlaneOrientationSequence", "ImageOrientationPatient"),
-        _group(rng, "PixelMeasuresSequence", "PixelSpacing", "SliceThickness"),
-        _group(rng, "MRImageFrameTypeSequence", *frame_type.split(), "AcquisitionContrast"),
-        _group(rng, "FrameVOILUTSequence", "WindowCenter", "WindowWidth"),
-        _group(rng, "MREchoSequence", "EffectiveEchoTime"),
-        _group(rng, "MRTimingAndRelatedParametersSequence", *timing.split()[: 3 + number % 3]),
-    ]
-    return b"".join(ordered(groups))
+    return {
+        keyword: _group(rng, keyword, *inner)
+        for keyword, *inner in (
+            ("FrameContentSequence", *content.split(), "InStackPositionNumber", "DimensionIndexValues"),
+            ("PlanePositionSequence", "ImagePositionPatient"),
+            ("PlaneOrientationSequence", "ImageOrientationPatient"),
+            ("PixelMeasuresSequence", "PixelSpacing", "SliceThickness"),
+            ("MRImageFrameTypeSequence", *frame_type.split(), "AcquisitionContrast"),
+            ("FrameVOILUTSequence", "WindowCenter", "WindowWidth"),
+            ("MREchoSequence", "EffectiveEchoTime"),
+            ("MRTimingAndRelatedParametersSequence", *timing.split()[: 3 + number % 3]),
+        )
+    }
 
 
 def _content(rng: random.Random, levels: int) -> bytes:

@@ -32,13 +32,24 @@ from dicombq.rows.record import Record
 from dicombq.stores.base import Failure, Found, InstanceRef, Listed, Result, Skipped, Store
 
 SHARD_SIZE = 200
-"""Instances in a shard."""
+"""Instances in a shard; in a long listing the later ones have three times as many, for each costs a load 5 ms."""
+
+_SMALL_SHARDS = 16
 
 MAX_ROW_SIZE = 100 << 20
 """Bytes of a JSON row in a BigQuery load."""
 
 _LISTING = "listing.json"
 _DEDUPLICATION_MEMORY = "200MB"
+_FILES_AT_ONCE = 100
+_DUPLICATES = """
+    SELECT shard, "row", uri, winner FROM (
+        SELECT *, row_number() OVER newest AS place, first_value(uri) OVER newest AS winner
+        FROM keys WHERE digest IN (SELECT digest FROM keys GROUP BY digest HAVING count(*) > 1)
+        WINDOW newest AS (PARTITION BY digest ORDER BY updated DESC, uri DESC, shard DESC, "row" DESC))
+    WHERE place > 1 ORDER BY shard, "row"
+"""
+"""Digests that are NULL are in no group: `IN` finds none of them."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +166,7 @@ def list_store(store: Store, folder: Path, on_entry: Callable[[Listed], None]) -
             on_entry(entry)
             if not isinstance(entry, InstanceRef):
                 continue
-            if count == SHARD_SIZE:
+            if count == SHARD_SIZE * (1 if len(shards) < _SMALL_SHARDS else 3):
                 shards.append((offset, count))
                 offset, count = file.tell(), 0
             file.write(json.dumps(entry.uri).encode() + b"\n")
@@ -328,17 +339,17 @@ def find_duplicates(folder: Path) -> Iterator[Duplicate]:
         connection.execute("SET threads = 1")
         connection.execute("SET temp_directory = ?", [str(folder / "shards")])
         connection.execute(
-            """
-            SELECT shard, "row", uri, winner FROM (
-                SELECT *, row_number() OVER newest AS place, first_value(uri) OVER newest AS winner
-                FROM read_json(?, format = 'newline_delimited', columns = {
-                    shard: 'BIGINT', "row": 'BIGINT', digest: 'VARCHAR', updated: 'VARCHAR', uri: 'VARCHAR'})
-                WHERE digest IS NOT NULL
-                WINDOW newest AS (PARTITION BY digest ORDER BY updated DESC, uri DESC, shard DESC, "row" DESC))
-            WHERE place > 1 ORDER BY shard, "row"
-            """,
-            [files],
+            'CREATE TABLE keys (shard BIGINT, "row" BIGINT, digest VARCHAR, updated VARCHAR, uri VARCHAR)'
         )
+        for start in range(0, len(files), _FILES_AT_ONCE):
+            connection.execute(
+                """
+                INSERT INTO keys SELECT * FROM read_json(?, format = 'newline_delimited', columns = {
+                    shard: 'BIGINT', "row": 'BIGINT', digest: 'VARCHAR', updated: 'VARCHAR', uri: 'VARCHAR'})
+                """,
+                [files[start : start + _FILES_AT_ONCE]],
+            )
+        connection.execute(_DUPLICATES)
         while rows := connection.fetchmany(1000):
             for row in rows:
                 yield Duplicate(*row)

@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from dicombq.rows import reference, walker
+from dicombq.rows import reference, runs, walker, window
 from dicombq.rows.base import NotAnInstance, Row, Unreadable
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
@@ -33,9 +34,10 @@ MAX_SHARE = 0.03
 TOLERATED: dict[str, str] = {}
 """Differences that may be, each with its reason: none."""
 
-PREFIXES = (132, 200, 1000, walker.PREFIX)
+PREFIXES = (132, 200, 1000, window.PREFIX)
 RECORD_TYPES: tuple[type[Record], ...] = (Record, MetadataRecord)
-_IN_THREE = 3  # kinds of files, one after the other: random, damaged, random and damaged
+_KINDS = 4  # of files, one after the other: random, damaged, random and damaged, related
+_VERSIONS = 6  # of a file, related
 
 Reader: TypeAlias = Callable[..., Row]
 Answer: TypeAlias = Row | Unreadable | NotAnInstance | HandOver
@@ -52,12 +54,12 @@ class Outcome(NamedTuple):
 @contextmanager
 def prefix(size: int) -> Iterator[None]:
     """Let the walker's first read be of another size."""
-    before = walker.PREFIX
-    walker.PREFIX = size
+    before = window.PREFIX
+    window.PREFIX = size
     try:
         yield
     finally:
-        walker.PREFIX = before
+        window.PREFIX = before
 
 
 def compare(
@@ -113,8 +115,13 @@ def differences(expected: Row, walked: Row) -> Iterator[str]:
         yield f"the column {column} is only in the {'reference' if column in expected.columns else 'walker'}"
     yield from _differ(list(expected.uids), list(walked.uids), "uids")
     yield from _differ([[*each] for each in expected.notices], [[*each] for each in walked.notices], "notices")
-    if repr(expected) != repr(walked):  # what the other checks may miss
+    if text_of(expected) != text_of(walked):  # what the other checks may miss
         yield f"expected {expected!r}, got {walked!r}"
+
+
+def text_of(row: Row) -> str:
+    """Write a row with its types and all orders; that of its set of columns means nothing."""
+    return repr((sorted(row.columns), replace(row, columns=frozenset())))
 
 
 def _differ(expected: Any, walked: Any, where: str) -> Iterator[str]:
@@ -139,7 +146,7 @@ def _differ(expected: Any, walked: Any, where: str) -> Iterator[str]:
 
 def made(files: Sequence[tuple[str, bytes]], seed: int, number: int) -> tuple[str, Case]:
     """Make the file of a number: a random one, a damaged one of the files, a random and damaged one."""
-    kind = number % _IN_THREE
+    kind = number % _KINDS
     if kind == 0:
         return "random", case(seed, number)
     if kind == 1:
@@ -150,11 +157,42 @@ def made(files: Sequence[tuple[str, bytes]], seed: int, number: int) -> tuple[st
     return "random, damaged", cases[0]._replace(data=data)
 
 
+def related(files: Sequence[tuple[str, bytes]], seed: int, number: int) -> tuple[str, list[Case]]:
+    """Make files that share most of their bytes: versions of one, with other digits or damaged, in any order."""
+    rng = random.Random(f"related {seed}:{number}")
+    name, found = made(files, seed, number // _KINDS * _KINDS + rng.randrange(2))
+    if not found.data:
+        return name, [found]
+    versions = [found.data, found.data, _other_digits(found.data, rng)]
+    for each in range(_VERSIONS):
+        last = rng.choice(versions)
+        damaged = fuzz.mutate([(name, last)], seed, number * _VERSIONS + each)[1] if last else last
+        versions.append(rng.choice((last, damaged, _other_digits(last, rng))))
+    rng.shuffle(versions)
+    return f"related to {name}", [found._replace(data=each) for each in versions]
+
+
+def _other_digits(data: bytes, rng: random.Random) -> bytes:
+    """Change some digits, as from one instance of a series to the next."""
+    places = [position for position, byte in enumerate(data[:20_000]) if chr(byte).isdigit()]
+    changed = bytearray(data)
+    for position in rng.sample(places, min(len(places), rng.choice((1, 3, 10)))):
+        changed[position] = rng.choice(b"0123456789")
+    return bytes(changed)
+
+
 def compare_made(files: Sequence[tuple[str, bytes]], seed: int, number: int) -> list[Outcome]:
-    """Compare the file of a number, as each type of record."""
-    name, found = made(files, seed, number)
-    with prefix(random.Random(number).choice(PREFIXES)):
-        outcomes = [compare(found.data, record_type=each, **_how(found)) for each in RECORD_TYPES]
+    """Compare the file of a number, as each type of record; related ones as both in turns, by a fresh memory."""
+    if number % _KINDS < _KINDS - 1:
+        name, found = made(files, seed, number)
+        cases = [found]
+    else:
+        runs.memory.forget()
+        name, cases = related(files, seed, number)
+    outcomes = []
+    for found in cases:
+        with prefix(random.Random(number).choice(PREFIXES)):
+            outcomes += [compare(found.data, record_type=each, **_how(found)) for each in RECORD_TYPES]
     return [
         outcome._replace(detail=f"{name}: {outcome.detail}") if outcome.kind == DIFFERENT else outcome
         for outcome in outcomes
@@ -218,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handed_over = share([*undamaged.values()])
     _print(f"{len(undamaged)} undamaged files, {handed_over:.2%} of the readable handed over")
     _print(figures([*undamaged.values()]))
-    _print(f"{len(numbers)} random and damaged files, each as {len(RECORD_TYPES)} types of record")
+    _print(f"{len(numbers)} random, damaged and related files, each as {len(RECORD_TYPES)} types of record")
     _print(figures(made_ones))
     wrong = any(outcome.kind == DIFFERENT for outcome in (*undamaged.values(), *made_ones))
     return 1 if wrong or handed_over >= MAX_SHARE else 0

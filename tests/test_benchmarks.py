@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,28 @@ def test_the_readers_are_measured_on_each_kind_of_header() -> None:
 
 
 @pytest.mark.parametrize("kind", instances.KINDS)
-def test_a_generated_header_is_whole_and_like_no_other(tmp_path: Path, kind: str) -> None:
+def test_a_generated_header_is_whole_and_its_series_is_like_no_other(tmp_path: Path, kind: str) -> None:
     rows = []
-    for path in instances.write(tmp_path, kind, range(2)):
+    series = instances.KINDS[kind].series
+    for path in instances.write(tmp_path, kind, range(series + 1)):
         with path.open("rb") as file:
             rows.append(walker.read_row(file, path.stat().st_size))
-    assert rows[0].uids != rows[1].uids
-    assert rows[0].values["PatientName"] != rows[1].values["PatientName"]
+    assert len({row.uids for row in rows}) == series + 1
+    assert len({str(row.values["PatientName"]) for row in rows}) == 2
+    assert rows[0].values["PatientName"] == rows[series - 1].values["PatientName"]
     assert not any(row.notices for row in rows)
+
+
+def test_of_a_series_few_elements_differ() -> None:
+    def elements(number: int) -> dict[str, str]:
+        data = instances.made("CT, in series of 100", number)
+        return {
+            name: repr(value) for name, value in walker.read_row(io.BytesIO(data[:-12]), len(data) - 12).values.items()
+        }
+
+    first, second, other = elements(0), elements(99), elements(100)
+    assert sum(first[name] != second[name] for name in first) == 18  # the private ones are in one
+    assert sum(first[name] != other[name] for name in first) > 100
 
 
 def test_a_table_has_three_digits() -> None:

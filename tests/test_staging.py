@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import gzip
 import json
@@ -96,6 +97,13 @@ def test_a_listing_is_cut_into_shards(folder: Path, monkeypatch: pytest.MonkeyPa
     for receipt in staging.read_receipts(folder):
         uris += [key.uri for key in staging.read_keys(folder, receipt)]
     assert uris == [f"/ü{number}" for number in range(5)]
+
+
+def test_the_later_shards_of_a_long_listing_are_bigger(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "SHARD_SIZE", 2)
+    store = ListStore([found(f"/{number}") for number in range(42)])
+    counts = [count for _, count in staging.list_store(store, folder, lambda _entry: None)]
+    assert counts == [2] * 16 + [6, 4]
 
 
 def test_an_empty_listing_has_no_shard(folder: Path) -> None:
@@ -208,6 +216,38 @@ def test_of_copies_of_one_time_the_greater_uri_wins(folder: Path) -> None:
 def test_instances_without_sop_instance_uid_are_nobodys_duplicates(folder: Path) -> None:
     stage(folder, [found("/a"), found("/b")])
     assert losers(folder) == []
+
+
+def test_duplicates_are_found_in_many_files_of_keys(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "_FILES_AT_ONCE", 2)
+    for number in range(5):
+        stage(folder, [found(f"/{number}", "1.1"), found(f"/other{number}", f"1.2.{number}")], number)
+    assert losers(folder) == [(f"/{number}", "/4") for number in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (RuntimeError("Query interrupted"), KeyboardInterrupt),
+        (duckdb.InterruptException("interrupted"), KeyboardInterrupt),
+        (RuntimeError("something else"), RuntimeError),
+    ],
+)
+def test_an_interrupt_ends_the_search_for_duplicates(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[BaseException]
+) -> None:
+    class Interrupted(contextlib.nullcontext[Any]):
+        def __enter__(self) -> Any:
+            return self
+
+        def execute(self, sql: str, *_: object) -> None:
+            if "SET" not in sql:
+                raise error
+
+    stage(folder, [found("/a", "1.1")])
+    monkeypatch.setattr(duckdb, "connect", Interrupted)
+    with pytest.raises(raised):
+        losers(folder)
 
 
 def test_losers_leave_their_shard_and_its_columns(folder: Path) -> None:

@@ -5,10 +5,11 @@ The tables are pydicom's; what is added here is how dicombq asks them.
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
+from types import ModuleType
 from typing import NamedTuple
-
-from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
-from pydicom._private_dict import private_dictionaries
 
 from dicombq.dicom.values import KNOWN_VRS
 
@@ -24,15 +25,30 @@ class Entry(NamedTuple):
     vm: str
 
 
+def _table(name: str) -> ModuleType:
+    """Import a table of pydicom's without pydicom itself, which takes 0.2 s and which few processes need."""
+    package = find_spec("pydicom")
+    spec = PathFinder.find_spec(name, package.submodule_search_locations) if package else None
+    if spec is None or spec.loader is None:
+        return import_module(f"pydicom.{name}")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_public = _table("_dicom_dict")
+_private = _table("_private_dict").private_dictionaries
+
+
 def _load() -> tuple[dict[int, Entry], dict[int, Entry]]:
     public = {
         tag: Entry(keyword, vr, vm)
-        for tag, (vr, vm, _, _, keyword) in DicomDictionary.items()
+        for tag, (vr, vm, _, _, keyword) in _public.DicomDictionary.items()
         if keyword and vr != "NONE"
     }
     repeating = {
         int(mask.replace("xx", "00"), 16): Entry(keyword, vr, vm)
-        for mask, (vr, vm, _, _, keyword) in RepeatersDictionary.items()
+        for mask, (vr, vm, _, _, keyword) in _public.RepeatersDictionary.items()
         if mask[:4] in ("50xx", "60xx")
     }
     return public, repeating
@@ -83,7 +99,7 @@ def tag_of(keyword: str) -> int | None:
 
 def private_vr(tag: int, creator: str) -> str | None:
     """Give the VR that a private dictionary knows for an element of a private creator's block, or None."""
-    block = private_dictionaries.get(creator)
+    block = _private.get(creator)
     if block is None:
         return None
     group, element = tag >> 16, tag & 0xFF

@@ -7,6 +7,7 @@ import math
 import re
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeAlias
 
 from dicombq.dicom.text import DEFAULT, Charset, escape
@@ -127,13 +128,14 @@ def _special(value: float) -> str:
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})|([0-9]{4})\.([0-9]{2})\.([0-9]{2})")
-_TIME = re.compile(r"([0-9]{2})(?:(:?)([0-9]{2})(?:\2([0-9]{2})(?:\.([0-9]{1,6}))?)?)?")
+_TIME = re.compile(r"([01][0-9]|2[0-3])(?:(:?)([0-5][0-9])(?:\2([0-5][0-9])(\.[0-9]{1,6})?)?)?")
 _DATETIME = re.compile(
     r"([0-9]{4})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:\.([0-9]{1,6}))?)?)?)?)?)?"
     r"([+-][0-9]{4})?"
 )
 
 
+@lru_cache(maxsize=256)
 def utc_offset(text: str) -> dt.timezone | None:
     """Read ``&ZZXX`` of DT and Timezone Offset From UTC (0008,0201), -1200 to +1400; None where it is not one."""
     if not re.fullmatch(r"[+-][0-9]{4}", text):
@@ -187,20 +189,22 @@ def _text(value: Value, vr: str) -> str:
 
 def _person_name(text: str) -> Json:
     groups = text.split("=")
-    if len(groups) > 3 or any(group.count("^") > 4 for group in groups):
-        raise Unfit("more component groups or components than a PN has")
     name: dict[str, Json] = {}
-    for representation, group in zip(("Alphabetic", "Ideographic", "Phonetic"), groups, strict=False):
-        components = {
-            part: component for part, component in zip(NAME_COMPONENTS, group.split("^"), strict=False) if component
+    for position, group in enumerate(groups):
+        components = group.split("^")
+        if position > 2 or len(components) > 5:
+            raise Unfit("more component groups or components than a PN has")
+        parts: dict[str, Json] = {
+            part: component for part, component in zip(NAME_COMPONENTS, components, strict=False) if component
         }
-        if components:
-            name[representation] = dict(components)
+        if parts:
+            name[_REPRESENTATIONS[position]] = parts
     if not name:
         raise Unfit("a PN without any component")
     return name
 
 
+_REPRESENTATIONS = ("Alphabetic", "Ideographic", "Phonetic")
 NAME_COMPONENTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
 """The parts of each representation of a PN, in their order (PS3.5 6.2.1)."""
 
@@ -208,20 +212,21 @@ NAME_COMPONENTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameS
 def _date(text: str) -> str:
     match = _DATE.fullmatch(text)
     if match:
-        year, month, day = (int(part) for part in match.groups() if part)
+        year, month, day = match.group(1, 2, 3) if match[1] else match.group(4, 5, 6)
         try:
-            return dt.date(year, month, day).isoformat()
+            dt.date(int(year), int(month), int(day))
         except ValueError:
             pass
+        else:
+            return f"{year}-{month}-{day}"
     raise Unfit("not a date of the form YYYYMMDD")
 
 
 def _time(text: str) -> str:
     match = _TIME.fullmatch(text)
     if match:
-        hour, _, minute, second, fraction = match.groups()
-        if int(hour) < 24 and int(minute or 0) < 60 and int(second or 0) < 60:
-            return f"{hour}:{minute or '00'}:{second or '00'}" + (f".{fraction}" if fraction else "")
+        hour, minute, second, fraction = match.group(1, 3, 4, 5)
+        return f"{hour}:{minute or '00'}:{second or '00'}{fraction or ''}"
     raise Unfit("not a time of the form HHMMSS.FFFFFF")
 
 
@@ -250,8 +255,9 @@ def _timestamp(text: str, zone: dt.timezone) -> str:
 
 def timestamp(moment: dt.datetime) -> str:
     """Write an aware moment as the tables have it: UTC, with microseconds and a final ``Z``."""
-    utc = moment.astimezone(dt.timezone.utc).replace(tzinfo=None)
-    return utc.isoformat(timespec="microseconds") + "Z"
+    if moment.tzinfo is not dt.timezone.utc:
+        moment = moment.astimezone(dt.timezone.utc)
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def _float(value: Value) -> float | str:
@@ -300,14 +306,10 @@ def plain(vr: str, column_vr: str, little_endian: bool, repeated: bool) -> Plain
     if vr not in TEXT_VRS:
         return None
     if _type_of(column_vr) in ("", "text"):
-        return _plain_texts(vr) if repeated or not column_vr else _plain_text(vr, _same)
+        return _plain_texts(vr) if repeated or not column_vr else _plain_text(vr, None)
     if vr == column_vr and not repeated and vr in _FITS:
         return _plain_text(vr, _FITS[vr])
     return None
-
-
-def _same(text: str) -> Json:
-    return text
 
 
 _FITS: dict[str, Callable[[str], Json]] = {"DA": _date, "PN": _person_name, "TM": _time}
@@ -321,13 +323,18 @@ def _type_of(vr: str) -> str:
     return "text" if vr in TEXT_VRS - {"DA", "DT", "PN", "TM"} else vr
 
 
-def _plain_text(vr: str, convert: Callable[[str], Json]) -> Plain:
-    read, may_hold_backslash = _plain_reader(vr), vr in _SINGLE_VALUED
+def _plain_text(vr: str, convert: Callable[[str], Json] | None) -> Plain:
+    strip, may_hold_backslash = _plain_strip(vr), vr in _SINGLE_VALUED
 
     def one(data: bytes) -> Json:
-        text = read(data)
+        text = data.decode("latin-1")
+        if not (text.isprintable() and text.isascii()):
+            text = _printable(text)
+        text = strip(text)
         if not text or ("\\" in text and not may_hold_backslash):
             return None
+        if convert is None:
+            return text
         try:
             return convert(text)
         except Unfit:
@@ -337,10 +344,13 @@ def _plain_text(vr: str, convert: Callable[[str], Json]) -> Plain:
 
 
 def _plain_texts(vr: str) -> Plain:
-    read, is_single = _plain_reader(vr), vr in _SINGLE_VALUED
+    strip, is_single = _plain_strip(vr), vr in _SINGLE_VALUED
 
     def several(data: bytes) -> Json:
-        text = read(data)
+        text = data.decode("latin-1")
+        if not (text.isprintable() and text.isascii()):
+            text = _printable(text)
+        text = strip(text)
         if not text:
             return None
         return [text] if is_single or "\\" not in text else [_unpad(piece, vr) for piece in text.split("\\")]
@@ -348,22 +358,15 @@ def _plain_texts(vr: str) -> Plain:
     return several
 
 
-def _plain_reader(vr: str) -> Callable[[bytes], str]:
-    """Give what reads printable ASCII without its padding; all else becomes empty."""
-    strip = str.rstrip if vr in _LEADING_SPACE_COUNTS else str.strip  # as `_unpad`, for text without NUL
+def _plain_strip(vr: str) -> Callable[[str], str]:
+    """Give what takes away the padding, as `_unpad` does; of printable ASCII only the space is white."""
+    return str.rstrip if vr in _LEADING_SPACE_COUNTS else str.strip
 
-    def read(data: bytes) -> str:
-        try:
-            text = data.decode("ascii")
-        except UnicodeDecodeError:
-            return ""
-        if not text.isprintable():
-            text = text.rstrip(" \0")
-            if not text.isprintable():
-                return ""
-        return strip(text, " ")
 
-    return read
+def _printable(text: str) -> str:
+    """Take away a padding of NUL; what is no printable ASCII becomes empty."""
+    text = text.rstrip(" \0")
+    return text if text.isprintable() and text.isascii() else ""
 
 
 def _plain_numbers(vr: str, column_vr: str, little_endian: bool, repeated: bool) -> Plain | None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import struct
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from dicombq.dicom import tags
-from dicombq.dicom.dictionary import effective_vr
+from dicombq.dicom.dictionary import AMBIGUOUS_SIGN, effective_vr, is_private, is_private_creator, lookup
+from dicombq.dicom.text import DEFAULT, Charset
 from dicombq.dicom.values import KNOWN_VRS, Plain, plain
 from dicombq.rows import part10
 from dicombq.rows.base import HandOver
+from dicombq.rows.part10 import Encoding
 from dicombq.table.mapping import Column, Kind, column
 
+_MAX_HANDLERS = 1 << 16
+_MAX_KEY = 64
 _CONTEXT_TAGS = frozenset(
     {
         tags.MEDIA_STORAGE_SOP_CLASS_UID,
@@ -24,12 +29,33 @@ _CONTEXT_TAGS = frozenset(
 )
 
 # What the walker does with an element; plain numbers, because an enum's members cost a look-up each time.
-VALUE = 0  # into a column or OtherElements
-SPECIAL = 1  # the same, and it changes how others are read
-SKIP = 2
-DROP = 3
-SEQUENCE = 4
-MARK = 5  # where items begin and end
+VALUE = 0  # into a column of its own
+OTHER = 1  # into OtherElements
+SPECIAL = 2  # one of the two, but it has to do with others
+SKIP = 3
+DROP = 4
+SEQUENCE = 5
+MARK = 6  # where items begin and end
+
+
+class Context(NamedTuple):
+    """What an item inherits from the data set around it.
+
+    Parameters
+    ----------
+    settled
+        Whether Pixel Representation, if there is any, was seen in all data sets around it.
+    """
+
+    charset: Charset = DEFAULT
+    signed: bool = False
+    settled: bool = True
+
+
+@lru_cache(maxsize=256)
+def make_context(charset: Charset, signed: bool, settled: bool) -> Context:
+    """Make a context; the same one for the same arguments, so that a run knows its own by identity."""
+    return Context(charset, signed, settled)
 
 
 class Handler(NamedTuple):
@@ -41,7 +67,7 @@ class Handler(NamedTuple):
     wide: int  # where its length of four bytes stands (PS3.5 7.1.2), 0 where it is that of the first eight bytes
     little_endian: bool
     found: Column
-    memory: bytes  # tag, VR and byte order: with the value's bytes the key to what is remembered
+    name: str  # of the column
     plain: Plain | None
 
 
@@ -61,9 +87,8 @@ def make_handler(tag: int, written: bytes | None, creator: str, signed: bool, li
         Where the walker does not know how to read it.
     """
     vr = written.decode("latin-1") if written is not None else None
-    memory = struct.pack("<L?", tag, little_endian)
     if tag >> 16 == 0xFFFE:
-        return Handler(MARK, tag, "", 4, little_endian, Column(Kind.SKIPPED, ""), memory, None)
+        return Handler(MARK, tag, "", 4, little_endian, Column(Kind.SKIPPED, ""), "", None)
     if vr is not None and vr not in KNOWN_VRS:
         raise HandOver("a VR that is not known")
     read_by = effective_vr(tag, vr, creator, signed)
@@ -79,13 +104,13 @@ def make_handler(tag: int, written: bytes | None, creator: str, signed: bool, li
     order = little_endian or vr == "UN"
     converter = plain(read_by, found.vr, order, found.repeated) if _has_plain_values(found) else None
     return Handler(
-        _step(tag, read_by, found),
+        _step(tag, read_by, found, is_implicit=vr is None),
         tag,
         read_by,
         8 if written in part10.LONG_VRS else 0,
         order,
         found,
-        memory + read_by.encode(),
+        found.name,
         converter,
     )
 
@@ -94,7 +119,7 @@ def _has_plain_values(found: Column) -> bool:
     return (found.kind is Kind.VALUE and found.vr != "DT") or (found.kind is Kind.OTHER and not found.vr)
 
 
-def _step(tag: int, vr: str, found: Column) -> int:
+def _step(tag: int, vr: str, found: Column, *, is_implicit: bool) -> int:
     if tag in _CONTEXT_TAGS:
         return SPECIAL
     if vr == "SQ":
@@ -103,4 +128,59 @@ def _step(tag: int, vr: str, found: Column) -> int:
         return SKIP
     if found.kind is Kind.DROPPED:
         return DROP
-    return VALUE
+    # a DT follows the time zone, overlays share a column, creators say what private elements are
+    if found.vr == "DT" or found.kind is Kind.REPEATING or (is_implicit and is_private_creator(tag)):
+        return SPECIAL
+    return OTHER if found.kind is Kind.OTHER else VALUE
+
+
+class Handlers(dict[bytes, Handler]):
+    """What is known of the elements in an encoding, by tag and VR as they stand in the file.
+
+    Parameters
+    ----------
+    encoding
+        It also says how their lengths are read: `unpack` gives the key and the short length of the first eight bytes
+        (under Implicit VR the tag and the length), `unpack_long` a length of four bytes. `item` and `sequence_end` are
+        tags as they stand in the file.
+    """
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__()
+        self._implicit, self._little_endian = encoding
+        self._order = order = "<" if encoding.little_endian else ">"
+        self.unpack = struct.Struct(order + ("4sL" if encoding.implicit else "6sH")).unpack_from
+        self.unpack_long = struct.Struct(order + "L").unpack_from
+        self.item, self.sequence_end = (
+            struct.pack(f"{order}HH", tag >> 16, tag & 0xFFFF) for tag in (tags.ITEM, tags.SEQUENCE_DELIMITATION_ITEM)
+        )
+
+    def tag_at(self, buffer: bytes, position: int) -> int:
+        """Read a tag."""
+        group, element = struct.unpack_from(f"{self._order}HH", buffer, position)
+        return int(group << 16 | element)
+
+    def find(self, key: bytes, creators: dict[int, str], context: Context, previous: int) -> Handler:
+        """Decide what to do with an element that stands here for the first time, or is not always the same."""
+        tag = self.tag_at(key, 0)
+        creator = creators.get(tag >> 8, "") if is_private(tag) else ""
+        entry = lookup(tag)
+        ambiguous = entry is not None and entry.vr == AMBIGUOUS_SIGN and (self._implicit or key[4:] == b"UN")
+        if ambiguous and not (context.settled and max(previous, tag) > tags.PIXEL_REPRESENTATION):
+            raise HandOver("a sign that Pixel Representation may decide later")
+        if self._implicit and is_private(tag) and tag & 0xFF00:  # its creator decides
+            key += b" " + creator.encode()
+            if key in self:
+                return self[key]
+        handler = make_handler(tag, None if self._implicit else key[4:], creator, context.signed, self._little_endian)
+        if not (ambiguous or len(key) > _MAX_KEY):
+            if len(self) > _MAX_HANDLERS:
+                self.clear()
+            self[key] = handler
+        return handler
+
+
+@cache
+def handlers_of(encoding: Encoding) -> Handlers:
+    """Give what is known of the elements in an encoding."""
+    return Handlers(encoding)

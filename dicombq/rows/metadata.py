@@ -23,6 +23,8 @@ _UID_TAGS = ("0020000D", "0020000E", "00080018")
 class MetadataRecord(Record):
     """A data set or item as a JSON object: tag to VR and values, without bulk data and File Meta Information."""
 
+    __slots__ = ()
+
     def row(self) -> Row:
         """Finish the instance's row (``schema.md``, JSON schema)."""
         metadata = self.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from dicombq.dicom.text import Charset
 from dicombq.dicom.values import Json, Unfit, Value, as_text, fit, parse
@@ -30,6 +31,16 @@ class Instance:
     notices: list[Notice] = field(default_factory=list)
 
 
+class Mark(NamedTuple):
+    """How much there was of a record and its instance."""
+
+    used: bool
+    values: int
+    columns: frozenset[str]
+    dropped: int
+    notices: int
+
+
 class Record:
     """The fields of a dataset or of a sequence's item, element by element.
 
@@ -37,20 +48,38 @@ class Record:
     ----------
     path
         The column path of the enclosing sequences, with a final dot; empty at the top level.
-    reference
-        The same with each item's position, without the final dot.
+    parent, position
+        The record whose item it is, and which one of the sequence.
     depth
         Levels of RECORD around it.
     """
 
-    def __init__(self, instance: Instance, path: str = "", reference: str = "", depth: int = 0) -> None:
+    __slots__ = ("_parent", "_position", "depth", "instance", "other", "path", "used", "values")
+
+    def __init__(
+        self, instance: Instance, path: str = "", parent: Record | None = None, position: int = 0, depth: int = 0
+    ) -> None:
         self.instance = instance
         self.used = False
         self.path = path
-        self._reference = reference
         self.depth = depth
         self.values: dict[str, Json] = {}
-        self.other: list[Json] = []
+        self.other: list[tuple[str, Json]] = []  # Tag and Data
+        self._parent = parent
+        self._position = position
+
+    @property
+    def reference(self) -> str:
+        """The path with each item's position, without the final dot."""
+        if self._parent is None:
+            return ""
+        above = self._parent.reference
+        name = self.path[len(self._parent.path) : -1]
+        return f"{above}.{name}[{self._position}]" if above else f"{name}[{self._position}]"
+
+    def twin(self) -> Record:
+        """Begin the same record of another instance."""
+        return type(self)(Instance(), self.path, self._parent, self._position, self.depth)
 
     def row(self) -> Row:
         """Finish the instance's row; for the record of the whole data set."""
@@ -65,7 +94,7 @@ class Record:
     def close(self) -> dict[str, Json]:
         """Give the record's values."""
         if self.other:
-            self.values["OtherElements"] = self.other
+            self.values["OtherElements"] = [{"Tag": name, "Data": data} for name, data in self.other]
         return self.values
 
     def place(self, tag: int, vr: str) -> Column | None:
@@ -80,11 +109,28 @@ class Record:
 
     def drop(self, name: str) -> None:
         """Name an element in DroppedTags."""
-        self.instance.dropped.append((name, self._reference))
+        self.instance.dropped.append((name, self.reference))
+
+    def mark(self) -> Mark:
+        """Note what there is, for `undo`; between the two there is one element, which is a sequence."""
+        instance = self.instance
+        columns = frozenset(instance.columns)
+        return Mark(self.used, len(self.values), columns, len(instance.dropped), len(instance.notices))
+
+    def undo(self, mark: Mark) -> None:
+        """Take away what was added since."""
+        instance = self.instance
+        self.used = mark.used
+        while len(self.values) > mark.values:
+            self.values.popitem()
+        instance.columns &= mark.columns
+        del instance.dropped[mark.dropped :]
+        del instance.notices[mark.notices :]
 
     def notice(self, tag: int, reason: str) -> None:
         """Tell the user about an element."""
-        prefix = f"{self._reference}." if self._reference else ""
+        reference = self.reference
+        prefix = f"{reference}." if reference else ""
         self.instance.notices.append(Notice(f"{prefix}{tag:08X}", reason))
 
     def add(self, tag: int, vr: str, data: bytes, little_endian: bool, charset: Charset) -> None:
@@ -112,19 +158,15 @@ class Record:
 
     def add_sequence(self, _tag: int, found: Column, items: Sequence[Record]) -> None:
         """Add a sequence's items, closed by this; without a column in any of them there is no column at all."""
-        if any(item.used for item in items):
-            self.used = True
-            self.values[found.name] = [item.close() for item in items]
+        for item in items:
+            if item.used:
+                self.used = True
+                self.values[found.name] = [each.close() for each in items]
+                return
 
     def item(self, found: Column, position: int) -> Record:
         """Begin an item of a sequence."""
-        reference = f"{self._reference}." if self._reference else ""
-        return type(self)(
-            self.instance,
-            f"{self.path}{found.name}.",
-            f"{reference}{found.name}[{position}]",
-            self.depth + 1,
-        )
+        return type(self)(self.instance, f"{self.path}{found.name}.", self, position, self.depth + 1)
 
     def _use(self, name: str) -> None:
         self.used = True
@@ -139,7 +181,7 @@ class Record:
 
     def _append_other(self, tag: int, texts: list[str]) -> None:
         self._use("OtherElements")
-        self.other.append({"Tag": tag_name(tag), "Data": list(texts)})
+        self.other.append((tag_name(tag), [*texts]))
 
     def _add_repeating(self, tag: int, vr: str, found: Column, values: list[Value]) -> None:
         entry: dict[str, Json] = {"Id": f"{tag >> 16:04X}"}

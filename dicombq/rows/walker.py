@@ -1,35 +1,30 @@
 """The row of an instance, straight from its header's bytes: the fast path.
 
 Elements are found by one look-up on their tag and VR as they stand in the file. Their bytes are converted by
-`dicombq.dicom.values` and their columns decided by `dicombq.table.mapping`, as in the reference; what was converted
-once is remembered. Whatever is not plainly well-formed is handed over to the reference, whole.
+`dicombq.dicom.values` and their columns decided by `dicombq.table.mapping`, as in the reference. What a file shares
+with those before it is walked over in one step (`dicombq.rows.runs`). Whatever is not plainly well-formed is handed
+over to the reference, whole.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import struct
-import zlib
-from typing import Any, BinaryIO, NamedTuple
+import io
+from typing import BinaryIO
 
 from dicombq.dicom import tags
-from dicombq.dicom.dictionary import AMBIGUOUS_SIGN, is_private, is_private_creator, lookup, private_block
-from dicombq.dicom.text import DEFAULT, Charset, charset
+from dicombq.dicom.dictionary import is_private_creator, lookup, private_block
+from dicombq.dicom.text import DEFAULT, charset
 from dicombq.dicom.values import parse, utc_offset
-from dicombq.rows import part10
+from dicombq.rows import part10, window
 from dicombq.rows.base import HandOver, NotAnInstance, Row
-from dicombq.rows.handlers import DROP, MARK, SEQUENCE, SKIP, SPECIAL, Handler, make_handler
+from dicombq.rows.handlers import DROP, MARK, OTHER, SEQUENCE, SKIP, SPECIAL, VALUE, Context, handlers_of, make_context
 from dicombq.rows.part10 import Encoding
 from dicombq.rows.record import Instance, Record
+from dicombq.rows.runs import Place, Run, make_run, memory
 from dicombq.table.mapping import MAX_ELEMENT_SIZE, MAX_RECORD_DEPTH, Column, Kind
 
-__all__ = ["MAX_HEADER", "PREFIX", "HandOver", "read_row"]
-
-PREFIX = 16 << 10
-"""Bytes of the first read; most headers are shorter."""
-
-MAX_HEADER = 64 << 20
-"""Bytes that are read of one instance at most, read-ahead counted; the reference reads more."""
+__all__ = ["HandOver", "read_row"]
 
 MAX_ELEMENTS = 100_000
 """Elements of a data set or item."""
@@ -37,24 +32,9 @@ MAX_ELEMENTS = 100_000
 MAX_ALL_ELEMENTS = 500_000
 """Elements and items of one instance, all those in sequences too; the reference reads more."""
 
-_MAX_HANDLERS = 1 << 16
-_MAX_REMEMBERED = 1 << 14
-_MAX_REMEMBERED_SIZE = 64
 _MOST_RECORDS = 2  # levels that the column of a plain value needs: a PN
 
 _META_GROUP = b"\x02\x00"
-_handlers: dict[Encoding, dict[bytes, Handler]] = {}
-_remembered: dict[bytes, Any] = {}
-"""Plain values that cannot be changed, by tag, VR, byte order and bytes: most of a series are the same."""
-
-# an element's first eight bytes: tag, VR and short length, or tag and length under Implicit VR
-_HEADERS = {
-    Encoding(implicit, little_endian): struct.Struct(("<" if little_endian else ">") + ("4sL" if implicit else "6sH"))
-    for implicit in (False, True)
-    for little_endian in (False, True)
-}
-_LENGTHS = {True: struct.Struct("<L"), False: struct.Struct(">L")}
-
 
 # Whose elements the walker walks over
 _META = 0
@@ -78,15 +58,13 @@ def read_row(
     HandOver
         For what is not plainly well-formed.
     """
-    if len(_remembered) > _MAX_REMEMBERED:
-        _remembered.clear()
-    head = file.read(min(max(PREFIX, part10.HEAD), size))
+    head = file.read(min(max(window.PREFIX, part10.HEAD), size))
     start = part10.dataset_start(head[: part10.HEAD], size, claims=claims)
     zone = dt.timezone.utc
     for _ in range(2):
         record = record_type(Instance(zone))
         try:
-            _Walker(file, head[:PREFIX], size, max_element_size).walk_file(record, start)
+            _Walker(file, head[: window.PREFIX], size, record_type, max_element_size).walk_file(record, start)
             return record.row()
         except _OtherZone as other:
             zone = other.zone
@@ -101,32 +79,22 @@ class _OtherZone(Exception):
         self.zone = zone
 
 
-class _Context(NamedTuple):
-    """What an item inherits from the data set around it.
-
-    Parameters
-    ----------
-    settled
-        Whether Pixel Representation, if there is any, was seen in all data sets around it.
-    """
-
-    charset: Charset = DEFAULT
-    signed: bool = False
-    settled: bool = True
+_START = make_context(DEFAULT, signed=False, settled=True)
+_NOWHERE = Place()  # where nothing is remembered
 
 
-class _Walker:
-    """Walks over one file: `buffer` holds what was read of it, from `base` on; positions are in the buffer."""
+class _Walker(window.Window):
+    """Walks over one file."""
 
-    def __init__(self, file: BinaryIO, head: bytes, size: int, max_element_size: int) -> None:
-        self.file = file
-        self.buffer = head
-        self.base = 0
-        self.size = size
+    def __init__(
+        self, file: BinaryIO, head: bytes, size: int, record_type: type[Record], max_element_size: int
+    ) -> None:
+        super().__init__(file, head, size)
+        self.record_type = record_type
         self.max_element_size = max_element_size
+        self.places: dict[str, Place] | None = None
         self.use(Encoding(implicit=False, little_endian=True))
         self.meta: dict[int, bytes] = {}
-        self.taken = 0
         self.elements = 0
         self.has_datetime = False
         self.has_pixel_data = False
@@ -134,15 +102,14 @@ class _Walker:
     def use(self, encoding: Encoding) -> None:
         """Read what follows in an encoding."""
         self.encoding = encoding
-        self.handlers = _handlers.setdefault(encoding, {})
-        self.unpack = _HEADERS[encoding].unpack_from
-        self.unpack_long = _LENGTHS[encoding.little_endian].unpack_from
+        self.handlers = handlers_of(encoding)
+        self.unpack, self.unpack_long = self.handlers.unpack, self.handlers.unpack_long
 
     def walk_file(self, record: Record, start: int) -> None:
         """Walk over File Meta Information and data set."""
         position = start
         if self.extend(start + 8)[start : start + 2] == _META_GROUP:
-            position = self.walk(record, start, self.size, _Context(), level=_META)
+            position = self.walk(record, start, self.size, _START, level=_META)
         if part10.uid(self.meta.get(tags.MEDIA_STORAGE_SOP_CLASS_UID, b"")) == part10.DICOMDIR:
             raise NotAnInstance("a DICOMDIR")
         syntax = part10.uid(self.meta.get(tags.TRANSFER_SYNTAX_UID, b"")) or None
@@ -152,67 +119,58 @@ class _Walker:
         if self.base + position + 8 > self.size:
             raise HandOver("a data set without elements")
         self.use(part10.detect_encoding(syntax, first))
-        self.walk(record, position, self.size - self.base, _Context(), level=_DATA_SET)
+        self.places = memory.places((self.record_type, self.encoding, self.max_element_size))
+        self.walk(record, position, self.size - self.base, _START, level=_DATA_SET)
 
-    def inflate(self, position: int) -> int:
-        """Go on in the inflated data set."""
-        self.file.seek(self.base + position)
-        try:
-            self.file = part10.inflate(self.file)
-        except zlib.error:
-            raise HandOver("a damaged deflated data set") from None
-        self.size = self.file.seek(0, 2)
-        if self.size == part10.MAX_INFLATED:
-            raise HandOver("a deflated data set beyond the limit")
-        self.base, self.buffer = 0, b""
-        return 0
-
-    def extend(self, end: int) -> bytes:
-        """Read on until the buffer reaches `end`, or the file's end; what was read stays where it is."""
-        missing = end - len(self.buffer)
-        if missing > 0:
-            position = self.base + len(self.buffer)
-            self.file.seek(position)
-            length = min(max(missing, len(self.buffer), PREFIX), self.size - position)
-            data = self.file.read(max(length, 0))
-            if len(data) < length:
-                raise HandOver("a file shorter than its size")
-            self.buffer += data
-            self.taken += length
-            if self.taken > MAX_HEADER:
-                raise HandOver("a header beyond the limit")
-        return self.buffer
-
-    def skip(self, position: int) -> int:
-        """Forget the buffer up to a position beyond it; give where that is now."""
-        self.base += position
-        self.buffer = b""
-        return 0
-
-    def walk(self, record: Record, position: int, end: int, context: _Context, level: int) -> int:  # noqa: C901, PLR0912, PLR0915 - it runs for each element, where a call costs as much as its work
+    def walk(  # noqa: C901, PLR0912, PLR0915 - it runs for each element, where a call costs as much as its work
+        self,
+        record: Record,
+        position: int,
+        end: int,
+        context: Context,
+        level: int,
+        creators: dict[int, str] | None = None,
+    ) -> int:
         """Walk over the elements of a data set or item; give where it ends."""
         implicit = self.encoding.implicit
         top, in_meta = level <= _DATA_SET, level == _META
         too_big = self.max_element_size
-        handlers, unpack, unpack_long, remembered = self.handlers, self.unpack, self.unpack_long, _remembered
+        handlers, unpack, unpack_long = self.handlers, self.unpack, self.unpack_long
         values, columns, path = record.values, record.instance.columns, record.path
-        remembers = type(record) is Record and record.depth + _MOST_RECORDS <= MAX_RECORD_DEPTH
-        creators: dict[int, str] = {}
+        is_plain = self.record_type is Record and record.depth <= MAX_RECORD_DEPTH - _MOST_RECORDS
+        place = self.place(path)
+        runs = place.runs
+        creators = creators or {}
         has_text = False  # that a character set which stands behind it would decide
         previous = -1
-        buffer = self.buffer
+        buffer, base = self.buffer, self.base
         limit = min(len(buffer), end)
+        starts: list[int] = []  # of the elements that stand next to each other, up to here, and that no run has
+        in_runs = 0
         for number in range(MAX_ELEMENTS + 1):
             if position + 12 > limit:
                 buffer = self.extend(min(position + 12, end))
                 limit = min(len(buffer), end)
                 if position + 8 > limit:
-                    self.elements += number
+                    if starts:
+                        self.learn(place, record, starts, position, buffer, context, creators)
+                    self.count(number + in_runs)
                     return self.finish(position, end, level, previous)
             key, length = unpack(buffer, position)
             if in_meta and key[:2] != _META_GROUP:
                 return position
-            step, tag, vr, wide, value_little_endian, found, memory, plain = handlers.get(key) or self.find_handler(
+            if key in runs:
+                run = place.find(key, buffer, position, limit, context, creators, previous)
+                if run:
+                    if starts:
+                        self.learn(place, record, starts, position, buffer, context, creators)
+                    run.add_to(record)
+                    position += len(run.data)
+                    previous = run.last
+                    in_runs += run.elements - 1
+                    self.elements += run.inner
+                    continue
+            step, tag, vr, wide, value_little_endian, found, name, plain = handlers.get(key) or handlers.find(
                 key, creators, context, previous
             )
             start = position + 8
@@ -227,6 +185,7 @@ class _Walker:
             stop: int = start + length
 
             if step >= SKIP or length >= too_big or stop > limit:
+                begin = position
                 if length == tags.UNDEFINED_LENGTH:
                     position, end = self.walk_undefined(record, step, tag, found, start, end, context, top=top)
                     has_text = True  # its items may have some
@@ -234,7 +193,9 @@ class _Walker:
                     raise HandOver("an element that ends early")
                 elif step == MARK:
                     if tag == tags.ITEM_DELIMITATION_ITEM and level == _OPEN_ITEM and not length:
-                        self.elements += number
+                        if starts:
+                            self.learn(place, record, starts, position, buffer, context, creators)
+                        self.count(number + in_runs)
                         return stop
                     raise HandOver("a delimiter in an odd place")
                 elif length >= too_big or step in (SKIP, DROP):
@@ -248,46 +209,109 @@ class _Walker:
                 else:
                     self.extend(stop)
                     previous -= 1  # once more, now that it is here
+                if self.base != base or tag in tags.PIXEL_DATA:
+                    if starts:
+                        self.learn(place, record, starts, begin, buffer, context, creators)
+                    base = self.base
+                elif position != begin:
+                    starts.append(begin)
                 buffer = self.buffer
                 limit = min(len(buffer), end)
                 continue
 
-            position = stop
             data = buffer[start:stop]
             if step == SPECIAL:
                 if tag == tags.SPECIFIC_CHARACTER_SET and has_text:
                     raise HandOver("text before its character set")
+                if starts:
+                    self.learn(place, record, starts, position, buffer, context, creators)
                 context = self.note(record, tag, data, context, level)
-            if plain and remembers:
-                if not length and found.kind is Kind.VALUE:
+                step = VALUE if found.kind is Kind.VALUE else OTHER
+                if implicit and is_private_creator(tag) and data:
+                    creators[private_block(tag)] = str(parse("LO", data, True, DEFAULT)[0][0])
+            else:
+                starts.append(position)
+            position = stop
+            if plain and is_plain:
+                if not length and step == VALUE:
                     record.used = True
-                    columns.add(path + found.name)
+                    columns.add(path + name)
                     continue
-                known = remembered.get(memory_key := memory + data)
-                if known is not None:
-                    value = list(known) if type(known) is tuple else known
-                else:
-                    value = plain(data)
-                    if value is not None and length <= _MAX_REMEMBERED_SIZE and type(value) is not dict:
-                        remembered[memory_key] = tuple(value) if type(value) is list else value
+                value = plain(data)
                 if value is not None:
                     record.used = True
-                    if found.kind is Kind.VALUE:
-                        columns.add(path + found.name)
-                        values[found.name] = value
+                    if step == VALUE:
+                        columns.add(path + name)
+                        values[name] = value
                     else:
                         columns.add(path + "OtherElements")
-                        record.other.append({"Tag": found.name, "Data": value})
-                        if implicit and is_private_creator(tag):
-                            creators[private_block(tag)] = value[0]
+                        record.other.append((name, value))
                     continue
-            if implicit and is_private_creator(tag) and data:
-                creators[private_block(tag)] = str(parse("LO", data, True, DEFAULT)[0][0])
             if found.vr == "DT":
                 self.has_datetime = True
             has_text = has_text or b"\x1b" in data or not data.isascii()
             record.add(tag, vr, data, value_little_endian, context.charset)
         raise HandOver("more elements than an instance has")
+
+    def place(self, path: str) -> Place:
+        """Give what is remembered of the items at a path, of files of this kind."""
+        if self.places is None:
+            return _NOWHERE
+        place = self.places.get(path)
+        if place is None:
+            if memory.is_full:
+                return _NOWHERE
+            place = self.places[path] = memory.new_place()
+        place.visit()
+        return place
+
+    def learn(
+        self,
+        place: Place,
+        record: Record,
+        starts: list[int],
+        end: int,
+        buffer: bytes,
+        context: Context,
+        creators: dict[int, str],
+    ) -> None:
+        """Remember what elements share with those before them; then there are none of them."""
+        if place.compares and place is not _NOWHERE:
+            for shared, stop in place.shared(buffer, starts, end):
+                ends = self.handlers.tag_at(buffer, shared[0]), self.handlers.tag_at(buffer, shared[-1])
+                if ends[0] > tags.SPECIFIC_CHARACTER_SET:  # which no text may stand before
+                    run = self.walk_alone(record, buffer[shared[0] : stop], context, creators, ends, len(shared))
+                    if run:
+                        place.remember(self.unpack(buffer, shared[0])[0], run)
+        starts.clear()
+
+    def walk_alone(
+        self,
+        record: Record,
+        data: bytes,
+        context: Context,
+        creators: dict[int, str],
+        ends: tuple[int, int],
+        elements: int,
+    ) -> Run | None:
+        """Walk over some elements once more, as if nothing was around them; None where they depend on that."""
+        alone = _Walker(io.BytesIO(), data, len(data), self.record_type, self.max_element_size)
+        alone.use(self.encoding)
+        twin = record.twin()
+        try:
+            alone.walk(twin, 0, len(data), context, _ITEM if record.depth else _DATA_SET, dict(creators))
+        except HandOver:
+            return None
+        instance = twin.instance
+        if alone.has_datetime or (record.depth and (instance.dropped or instance.notices)):  # they name the item
+            return None
+        return make_run(data, context, dict(creators), ends, (elements, alone.elements - elements), twin)
+
+    def count(self, elements: int) -> None:
+        """Count the elements of a data set or item."""
+        self.elements += elements
+        if elements > MAX_ELEMENTS or self.elements > MAX_ALL_ELEMENTS:
+            raise HandOver("more elements than an instance has")
 
     def leave_out(
         self, record: Record, step: int, tag: int, vr: str, found: Column, stop: int, end: int, *, top: bool, big: bool
@@ -295,7 +319,7 @@ class _Walker:
         """Pass over an element that has no column, or is too big, without reading it."""
         if big and not top:
             raise HandOver("an item beyond the limit")
-        if big and (step == SKIP or tag == tags.SPECIFIC_CHARACTER_SET):
+        if big and step in (SKIP, SPECIAL):
             raise HandOver("an element that should be small")
         if big:
             record.drop(found.name)
@@ -317,7 +341,7 @@ class _Walker:
             raise HandOver("a data set without elements")
         return end
 
-    def note(self, record: Record, tag: int, data: bytes, context: _Context, level: int) -> _Context:
+    def note(self, record: Record, tag: int, data: bytes, context: Context, level: int) -> Context:
         """Take in an element that says how others are to be read."""
         if level == _META:
             self.meta[tag] = data
@@ -325,9 +349,9 @@ class _Walker:
             own = charset(data)
             if not own.known or b"\0" in data.rstrip(b" \0"):
                 raise HandOver("a character set that is not known")
-            return _Context(own, context.signed, context.settled)
+            return make_context(own, context.signed, context.settled)
         elif tag == tags.PIXEL_REPRESENTATION and len(data) == 2:
-            return _Context(context.charset, 1 in data, context.settled)
+            return make_context(context.charset, 1 in data, context.settled)
         elif level == _DATA_SET and tag == tags.SOP_CLASS_UID and part10.uid(data) == part10.DICOMDIR:
             raise HandOver("a DICOMDIR")
         elif level == _DATA_SET and tag == tags.TIMEZONE_OFFSET_FROM_UTC and data:
@@ -338,7 +362,7 @@ class _Walker:
         return context
 
     def walk_undefined(
-        self, record: Record, step: int, tag: int, found: Column, start: int, end: int, context: _Context, *, top: bool
+        self, record: Record, step: int, tag: int, found: Column, start: int, end: int, context: Context, *, top: bool
     ) -> tuple[int, int]:
         """Walk over a value of undefined length: a sequence, or encapsulated pixel data; give where it ends."""
         if tag in tags.PIXEL_DATA and step == DROP:
@@ -347,16 +371,18 @@ class _Walker:
             return self.skip_fragments(start, end, top=top)
         is_sequence = step == SEQUENCE
         if self.encoding.implicit and lookup(tag) is None:
-            is_sequence = self.extend(start + 4)[start : start + 4] == self.mark(tags.ITEM)
+            is_sequence = self.extend(start + 4)[start : start + 4] == self.handlers.item
         if not is_sequence:
             raise HandOver("a value of undefined length that is no sequence")
+        before = record.mark() if top else None
         position = self.walk_sequence(record, tag, start, end, context, is_open=True)
-        if top and position - start >= self.max_element_size:
-            raise HandOver("a sequence of undefined length beyond the limit")
+        if before and position - start >= self.max_element_size:
+            record.undo(before)
+            record.drop(found.name)
         return position, end
 
     def walk_sequence(
-        self, record: Record, tag: int, position: int, end: int, context: _Context, *, is_open: bool
+        self, record: Record, tag: int, position: int, end: int, context: Context, *, is_open: bool
     ) -> int:
         """Walk over a sequence's items; give where it ends.
 
@@ -367,27 +393,25 @@ class _Walker:
         """
         found = record.place(tag, "SQ")
         if found is None:
-            if is_open:
-                raise HandOver("a sequence of undefined length that is left out")
-            return end
-        settled = context.settled and tag > tags.PIXEL_REPRESENTATION
-        context = _Context(context.charset, context.signed, settled)
+            return self.leave_out_sequence(end, is_open=is_open)
+        if context.settled and tag < tags.PIXEL_REPRESENTATION:
+            context = make_context(context.charset, context.signed, settled=False)
         items: list[Record] = []
         limit = position + self.max_element_size
         while is_open or position < end:
-            if position + 8 > end or position > limit:
-                raise HandOver("a sequence that ends early, or is beyond the limit")
+            if position + 8 > end:
+                raise HandOver("a sequence that ends early")
+            if position > limit:  # of undefined length, or in one: that is left out
+                items.clear()
             buffer = self.extend(position + 8)
             mark = buffer[position : position + 4]
             (length,) = self.unpack_long(buffer, position + 4)
             position += 8
-            if is_open and mark == self.mark(tags.SEQUENCE_DELIMITATION_ITEM) and not length:
+            if is_open and mark == self.handlers.sequence_end and not length:
                 break
-            if mark != self.mark(tags.ITEM):
+            if mark != self.handlers.item:
                 raise HandOver("a sequence that holds something else than items")
             self.elements += 1
-            if self.elements > MAX_ALL_ELEMENTS:
-                raise HandOver("more elements than an instance has")
             item = record.item(found, len(items))
             items.append(item)
             if length == tags.UNDEFINED_LENGTH:
@@ -398,6 +422,12 @@ class _Walker:
                 position = self.walk(item, position, position + length, context, _ITEM)
         record.add_sequence(tag, found, items)
         return position
+
+    def leave_out_sequence(self, end: int, *, is_open: bool) -> int:
+        """Pass over a sequence that has no column."""
+        if is_open:
+            raise HandOver("a sequence of undefined length that is left out")
+        return end
 
     def skip_fragments(self, position: int, end: int, *, top: bool) -> tuple[int, int]:
         """Pass over the fragments of encapsulated pixel data (PS3.5 A.4) without reading them."""
@@ -410,33 +440,8 @@ class _Walker:
             mark = buffer[position : position + 4]
             (length,) = self.unpack_long(buffer, position + 4)
             position += 8
-            if mark == self.mark(tags.SEQUENCE_DELIMITATION_ITEM) and not length:
+            if mark == self.handlers.sequence_end and not length:
                 return position, end
-            if mark != self.mark(tags.ITEM) or length == tags.UNDEFINED_LENGTH:
+            if mark != self.handlers.item or length == tags.UNDEFINED_LENGTH:
                 raise HandOver("pixel data that is not encapsulated in items")
             position += length
-
-    def mark(self, tag: int) -> bytes:
-        """Write a delimiter's tag as it stands in the file."""
-        return struct.pack("<HH" if self.encoding.little_endian else ">HH", tag >> 16, tag & 0xFFFF)
-
-    def find_handler(self, key: bytes, creators: dict[int, str], context: _Context, previous: int) -> Handler:
-        """Decide what to do with an element that stands here for the first time, or is not always the same."""
-        implicit, little_endian = self.encoding
-        group, element = struct.unpack_from("<HH" if little_endian else ">HH", key)
-        tag = group << 16 | element
-        creator = creators.get(tag >> 8, "") if is_private(tag) else ""
-        entry = lookup(tag)
-        ambiguous = entry is not None and entry.vr == AMBIGUOUS_SIGN and (implicit or key[4:] == b"UN")
-        if ambiguous and not (context.settled and max(previous, tag) > tags.PIXEL_REPRESENTATION):
-            raise HandOver("a sign that Pixel Representation may decide later")
-        if implicit and is_private(tag) and tag & 0xFF00:  # its creator decides
-            key += b" " + creator.encode()
-            if key in self.handlers:
-                return self.handlers[key]
-        handler = make_handler(tag, None if implicit else key[4:], creator, context.signed, little_endian)
-        if not (ambiguous or len(key) > _MAX_REMEMBERED_SIZE):
-            if len(self.handlers) > _MAX_HANDLERS:
-                self.handlers.clear()
-            self.handlers[key] = handler
-        return handler

@@ -1,5 +1,8 @@
 """Tag to keyword, VR and VM, and the VR by which bytes are read."""
 
+import subprocess
+import sys
+
 import pytest
 
 from dicombq.dicom import dictionary
@@ -49,6 +52,26 @@ def test_a_keyword_leads_back_to_its_tag(keyword: str, tag: int | None) -> None:
 )
 def test_a_repeating_group_stands_for_its_first(tag: int, base: int | None) -> None:
     assert dictionary.repeating_base(tag) == base
+
+
+def test_the_tables_are_those_of_pydicom() -> None:
+    from pydicom._dicom_dict import DicomDictionary
+    from pydicom._private_dict import private_dictionaries
+
+    assert dictionary._public.DicomDictionary == DicomDictionary
+    assert dictionary._private == private_dictionaries
+
+
+def test_a_process_that_reads_headers_does_not_import_pydicom() -> None:
+    code = "import sys, dicombq.staging, dicombq.stores.folder; sys.exit('pydicom' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_table_whose_file_is_not_found_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pydicom._dicom_dict import DicomDictionary
+
+    monkeypatch.setattr(dictionary, "find_spec", lambda _name: None)
+    assert dictionary._table("_dicom_dict").DicomDictionary is DicomDictionary
 
 
 def test_an_odd_group_is_private_and_its_low_elements_are_creators() -> None:

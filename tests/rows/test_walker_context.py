@@ -52,6 +52,14 @@ def test_a_dt_before_the_timezone_offset_follows_it(zone: str, late: bool) -> No
         agrees(file_of(b"".join(order)), record_type)
 
 
+def test_a_transfer_syntax_that_is_left_out_decides_how_the_rest_is_read() -> None:
+    for syntax in (EXPLICIT, IMPLICIT, BIG):
+        content = dataset(numbers(0x00280010, "US", "H", 5, syntax=syntax), syntax=syntax)
+        for uid in (syntax.uid, BIG.uid, "x"):
+            data = file_of(content, Syntax(uid + " " * 60))
+            assert agrees(data, max_element_size=50) in (differential.HANDED_OVER, differential.REFUSED)
+
+
 def test_what_one_file_says_is_not_taken_for_the_next() -> None:
     def written(zone: str, charset: str, sign: int, creator: str, syntax: Syntax) -> bytes:
         return instance(

@@ -1,0 +1,61 @@
+"""A moving part of a file: what was read of it, and no more than is there."""
+
+from __future__ import annotations
+
+import zlib
+from typing import BinaryIO
+
+from dicombq.rows import part10
+from dicombq.rows.base import HandOver
+
+PREFIX = 16 << 10
+"""Bytes of the first read; most headers are shorter."""
+
+MAX_HEADER = 64 << 20
+"""Bytes that are read of one instance at most, read-ahead counted; the reference reads more."""
+
+
+class Window:
+    """The bytes of a file from `base` on, as far as they were read; positions are in the `buffer`."""
+
+    def __init__(self, file: BinaryIO, head: bytes, size: int) -> None:
+        self.file = file
+        self.buffer = head
+        self.base = 0
+        self.size = size
+        self._taken = 0
+
+    def inflate(self, position: int) -> int:
+        """Go on in the inflated data set."""
+        self.file.seek(self.base + position)
+        try:
+            self.file = part10.inflate(self.file)
+        except zlib.error:
+            raise HandOver("a damaged deflated data set") from None
+        self.size = self.file.seek(0, 2)
+        if self.size == part10.MAX_INFLATED:
+            raise HandOver("a deflated data set beyond the limit")
+        self.base, self.buffer = 0, b""
+        return 0
+
+    def extend(self, end: int) -> bytes:
+        """Read on until the buffer reaches `end`, or the file's end; what was read stays where it is."""
+        missing = end - len(self.buffer)
+        if missing > 0:
+            position = self.base + len(self.buffer)
+            self.file.seek(position)
+            length = min(max(missing, len(self.buffer), PREFIX), self.size - position)
+            data = self.file.read(max(length, 0))
+            if len(data) < length:
+                raise HandOver("a file shorter than its size")
+            self.buffer += data
+            self._taken += length
+            if self._taken > MAX_HEADER:
+                raise HandOver("a header beyond the limit")
+        return self.buffer
+
+    def skip(self, position: int) -> int:
+        """Forget the buffer up to a position beyond it; give where that is now."""
+        self.base += position
+        self.buffer = b""
+        return 0
