@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-ENDING = frozenset({signal.SIGINT, signal.SIGTERM})
+_ENDING = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def held_back() -> Iterator[None]:
     Threads and processes that are started inside never take them: another thread that could would make the main one
     run their handlers, whatever its own mask.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -15,7 +16,9 @@ from multiprocessing import resource_tracker
 
 from dicombq.engines.base import Outcome, Shard
 from dicombq.errors import Failed
-from dicombq.signals import ENDING, held_back
+from dicombq.signals import held_back
+
+_PAUSE = 0.2  # seconds
 
 
 def usable_cores() -> int:
@@ -86,6 +89,7 @@ class LocalEngine:
                 for future in finished:
                     on_result(future.result())
         except BrokenProcessPool:
+            time.sleep(_PAUSE)  # for a signal that killed the worker and is meant for this process too
             raise Failed(
                 "a worker process was killed", "The machine may be short of memory: try --workers=1."
             ) from None
@@ -98,9 +102,10 @@ class LocalEngine:
 
 
 def _start_worker() -> None:
-    """Leave signals to the parent, which ends its workers: terminals and systemd send them to all processes."""
-    for ending in ENDING:
-        signal.signal(ending, signal.SIG_IGN)
+    """Leave Ctrl-C to the parent, which ends its workers; SIGTERM is how the executor ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

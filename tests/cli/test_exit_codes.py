@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -203,15 +203,16 @@ def many(here: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("number", "workers", "code", "message"),
+    ("number", "tell", "workers", "code", "message"),
     [
-        (signal.SIGINT, 1, 130, "interrupted"),
-        (signal.SIGINT, 2, 130, "interrupted"),
-        (signal.SIGTERM, 2, 143, "terminated"),
+        (signal.SIGINT, os.killpg, 1, 130, "interrupted"),  # as a terminal does
+        (signal.SIGINT, os.killpg, 2, 130, "interrupted"),
+        (signal.SIGTERM, os.kill, 2, 143, "terminated"),
+        (signal.SIGTERM, os.killpg, 2, 143, "terminated"),  # as systemd does
     ],
 )
 def test_130_and_143_for_an_export_that_is_told_to_end(
-    many: Path, home: Path, number: int, workers: int, code: int, message: str
+    many: Path, home: Path, number: int, tell: Callable[[int, int], None], workers: int, code: int, message: str
 ) -> None:
     command = [sys.executable, "-m", "dicombq", "export", "bq", "many", f"--workers={workers}"]
     store = OperationStore(home)
@@ -220,10 +221,7 @@ def test_130_and_143_for_an_export_that_is_told_to_end(
     ) as process:
         while not any(operation.state is State.STAGING for operation in store.list()[0]):
             assert process.poll() is None
-        if number == signal.SIGINT:  # a terminal sends it to all processes
-            os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)
+        tell(process.pid, number)
         out, err = process.communicate()  # its workers hold the pipes: they have ended too
     assert (process.returncode, out) == (code, "")
     waiting, error, hint = err.splitlines()[1:]

@@ -35,6 +35,11 @@ def signals_left_to_the_parent(_shard: int) -> bool:
     return signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
+def ends_at_sigterm(_shard: int) -> bool:
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    return signal.getsignal(signal.SIGTERM) == signal.SIG_DFL and signal.SIGTERM not in blocked
+
+
 def is_gone(process: int) -> bool:
     try:
         os.kill(process, 0)
@@ -139,3 +144,9 @@ def test_few_shards_are_not_worth_other_processes() -> None:
     assert set(outcomes) == {os.getpid()}
     LocalEngine(2, few=3).map_shards(own_process, [1, 2, 3, 4], outcomes.append)
     assert set(outcomes[3:]) - {os.getpid()}
+
+
+def test_workers_end_when_the_executor_tells_them_to() -> None:
+    handlers: list[bool] = []
+    LocalEngine(2).map_shards(ends_at_sigterm, iter(range(4)), handlers.append)
+    assert handlers == [True] * 4
