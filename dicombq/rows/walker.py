@@ -228,15 +228,15 @@ class _Walker(window.Window):
                     self.learn(place, record, starts, position, buffer, context, creators)
                 if step == SPECIAL:
                     context = self.note(record, tag, data, context, level)
-                elif record.instance.zone is not dt.timezone.utc:
-                    plain = None
+                else:
+                    self.has_datetime = True
+                    plain = plain if record.instance.zone is dt.timezone.utc else None
                 step = VALUE if found.kind is Kind.VALUE else OTHER
                 if implicit and is_private_creator(tag) and data:
                     creators[private_block(tag)] = str(parse("LO", data, True, DEFAULT)[0][0])
             else:
                 starts.append(position)
             position = stop
-            self.has_datetime = self.has_datetime or found.vr == "DT"
             if plain and is_plain:
                 if not length and step == VALUE:
                     record.used = True
@@ -252,6 +252,8 @@ class _Walker(window.Window):
                         columns.add(path + "OtherElements")
                         record.other.append((name, value))
                     continue
+            if found.vr == "DT":
+                self.has_datetime = True
             has_text = has_text or b"\x1b" in data or not data.isascii()
             record.add(tag, vr, data, value_little_endian, context.charset)
         raise HandOver("more elements than an instance has")
