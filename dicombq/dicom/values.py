@@ -299,7 +299,8 @@ def plain(vr: str, column_vr: str, little_endian: bool, repeated: bool) -> Plain
     Returns
     -------
     Plain or None
-        None where there is no shorter way. What it gives is new each time, or cannot be changed.
+        None where there is no shorter way; that of DT is for the time zone UTC. What it gives is new each time, or
+        cannot be changed.
     """
     if vr in _BINARY and _type_of(column_vr) in ("", _type_of(vr)):
         return _plain_numbers(vr, column_vr, little_endian, repeated)
@@ -312,7 +313,21 @@ def plain(vr: str, column_vr: str, little_endian: bool, repeated: bool) -> Plain
     return None
 
 
-_FITS: dict[str, Callable[[str], Json]] = {"DA": _date, "PN": _person_name, "TM": _time}
+_TO_THE_SECOND = re.compile(r"([0-9]{8})([01][0-9]|2[0-3])([0-5][0-9])([0-5][0-9])(?:\.([0-9]{1,6}))?")
+
+
+def _utc_timestamp(text: str) -> str:
+    """Convert a DT in UTC as `_timestamp` does, one that says the second and no offset by moving its digits."""
+    match = _TO_THE_SECOND.fullmatch(text)
+    if match is None:
+        return _timestamp(text, dt.timezone.utc)
+    day, hour, minute, second, fraction = match.groups("")
+    return f"{_day(day)}T{hour}:{minute}:{second}.{fraction:0<6}Z"
+
+
+_day = lru_cache(maxsize=1024)(_date)  # acquisitions share theirs
+
+_FITS: dict[str, Callable[[str], Json]] = {"DA": _date, "DT": _utc_timestamp, "PN": _person_name, "TM": _time}
 
 
 def _type_of(vr: str) -> str:
@@ -353,7 +368,7 @@ def _plain_texts(vr: str) -> Plain:
         text = strip(text)
         if not text:
             return None
-        return [text] if is_single or "\\" not in text else [_unpad(piece, vr) for piece in text.split("\\")]
+        return [text] if is_single or "\\" not in text else [*map(strip, text.split("\\"))]
 
     return several
 

@@ -31,11 +31,12 @@ _CONTEXT_TAGS = frozenset(
 # What the walker does with an element; plain numbers, because an enum's members cost a look-up each time.
 VALUE = 0  # into a column of its own
 OTHER = 1  # into OtherElements
-SPECIAL = 2  # one of the two, but it has to do with others
-SKIP = 3
-DROP = 4
-SEQUENCE = 5
-MARK = 6  # where items begin and end
+DATETIME = 2  # as VALUE, but it follows the time zone, and is plain in UTC alone
+SPECIAL = 3  # one of the first two, but it has to do with others
+SKIP = 4
+DROP = 5
+SEQUENCE = 6
+MARK = 7  # where items begin and end
 
 
 class Context(NamedTuple):
@@ -116,7 +117,7 @@ def make_handler(tag: int, written: bytes | None, creator: str, signed: bool, li
 
 
 def _has_plain_values(found: Column) -> bool:
-    return (found.kind is Kind.VALUE and found.vr != "DT") or (found.kind is Kind.OTHER and not found.vr)
+    return found.kind is Kind.VALUE or (found.kind is Kind.OTHER and not found.vr)
 
 
 def _step(tag: int, vr: str, found: Column, *, is_implicit: bool) -> int:
@@ -128,6 +129,8 @@ def _step(tag: int, vr: str, found: Column, *, is_implicit: bool) -> int:
         return SKIP
     if found.kind is Kind.DROPPED:
         return DROP
+    if found.vr == vr == "DT" and found.kind is Kind.VALUE and not found.repeated:
+        return DATETIME
     # a DT follows the time zone, overlays share a column, creators say what private elements are
     if found.vr == "DT" or found.kind is Kind.REPEATING or (is_implicit and is_private_creator(tag)):
         return SPECIAL

@@ -31,6 +31,7 @@ _PERIOD = 16
 _MANY = 500  # bytes found in runs: where then one is missed, another series may begin
 _MIN_ELEMENTS = 3  # of a run, or
 _MIN_SIZE = 100  # bytes
+_MARSHAL = 2  # the version that is read fastest: without references
 _PLACE_SIZE = 500  # bytes that count towards the memory
 _MARK_SIZE = 100
 
@@ -110,7 +111,7 @@ def make_run(
         *elements,
         record.values | dict.fromkeys((*lists, *nested)),
         tuple(lists.items()),
-        marshal.dumps(nested) if nested else b"",
+        marshal.dumps(nested, _MARSHAL) if nested else b"",
         tuple(record.other),
         frozenset(instance.columns),
         record.used,
@@ -130,6 +131,7 @@ class Place:
         self.runs: dict[bytes, list[Run]] = {}
         self._marks: dict[bytes, int] = {}  # of each tag and VR, the hash of the element that was last seen
         self.compares = True
+        self._plain_from = 0  # the visit from which on items may be plain
         self._visits = 0
         self._found = 0  # bytes, since a run was missed last
 
@@ -137,6 +139,15 @@ class Place:
         """Begin a walk here; after some visits without finding anything new, it compares in two of sixteen."""
         self._visits += 1
         self.compares = self._visits < _FIRST or self._visits % _PERIOD < 2
+
+    def is_quiet(self) -> bool:
+        """Tell whether the next walk finds and learns no run here, and may be over plain elements only."""
+        number = self._visits + 1
+        return not self.runs and number >= _FIRST and number % _PERIOD >= 2 and number >= self._plain_from
+
+    def is_not_plain(self) -> None:
+        """Note that an item has others than plain elements: the next ones may as well."""
+        self._plain_from = self._visits + _PERIOD
 
     def find(
         self,

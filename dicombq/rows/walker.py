@@ -19,6 +19,7 @@ from dicombq.dicom.values import parse, utc_offset
 from dicombq.rows import part10, window
 from dicombq.rows.base import HandOver, NotAnInstance, Row
 from dicombq.rows.handlers import DROP, MARK, OTHER, SEQUENCE, SKIP, SPECIAL, VALUE, Context, handlers_of, make_context
+from dicombq.rows.items import read_plain
 from dicombq.rows.part10 import Encoding
 from dicombq.rows.record import Instance, Record
 from dicombq.rows.runs import Place, Run, make_run, memory
@@ -220,12 +221,16 @@ class _Walker(window.Window):
                 continue
 
             data = buffer[start:stop]
-            if step == SPECIAL:
+            if step > OTHER:
                 if tag == tags.SPECIFIC_CHARACTER_SET and has_text:
                     raise HandOver("text before its character set")
                 if starts:
                     self.learn(place, record, starts, position, buffer, context, creators)
-                context = self.note(record, tag, data, context, level)
+                if step == SPECIAL:
+                    context = self.note(record, tag, data, context, level)
+                else:
+                    self.has_datetime = True
+                    plain = plain if record.instance.zone is dt.timezone.utc else None
                 step = VALUE if found.kind is Kind.VALUE else OTHER
                 if implicit and is_private_creator(tag) and data:
                     creators[private_block(tag)] = str(parse("LO", data, True, DEFAULT)[0][0])
@@ -368,7 +373,7 @@ class _Walker(window.Window):
         if tag in tags.PIXEL_DATA and step == DROP:
             record.drop(found.name)
             self.has_pixel_data = self.has_pixel_data or top
-            return self.skip_fragments(start, end, top=top)
+            return self.skip_fragments(start, end, self.handlers, top=top)
         is_sequence = step == SEQUENCE
         if self.encoding.implicit and lookup(tag) is None:
             is_sequence = self.extend(start + 4)[start : start + 4] == self.handlers.item
@@ -384,16 +389,11 @@ class _Walker(window.Window):
     def walk_sequence(
         self, record: Record, tag: int, position: int, end: int, context: Context, *, is_open: bool
     ) -> int:
-        """Walk over a sequence's items; give where it ends.
-
-        Parameters
-        ----------
-        is_open
-            Whether a delimiter ends it, and not `end`.
-        """
+        """Walk over a sequence's items, up to `end`, or to a delimiter where it is open; give where it ends."""
         found = record.place(tag, "SQ")
-        if found is None:
-            return self.leave_out_sequence(end, is_open=is_open)
+        stop = self.walk_shortly(record, found, position, end, is_open=is_open)
+        if stop or found is None:
+            return stop
         if context.settled and tag < tags.PIXEL_REPRESENTATION:
             context = make_context(context.charset, context.signed, settled=False)
         items: list[Record] = []
@@ -423,25 +423,27 @@ class _Walker(window.Window):
         record.add_sequence(tag, found, items)
         return position
 
-    def leave_out_sequence(self, end: int, *, is_open: bool) -> int:
-        """Pass over a sequence that has no column."""
-        if is_open:
-            raise HandOver("a sequence of undefined length that is left out")
-        return end
-
-    def skip_fragments(self, position: int, end: int, *, top: bool) -> tuple[int, int]:
-        """Pass over the fragments of encapsulated pixel data (PS3.5 A.4) without reading them."""
-        while True:
-            if position + 8 > end:
-                raise HandOver("pixel data that ends early")
-            if top and position > len(self.buffer):
-                position, end = self.skip(position), end - position
-            buffer = self.extend(position + 8)
-            mark = buffer[position : position + 4]
-            (length,) = self.unpack_long(buffer, position + 4)
-            position += 8
-            if mark == self.handlers.sequence_end and not length:
-                return position, end
-            if mark != self.handlers.item or length == tags.UNDEFINED_LENGTH:
-                raise HandOver("pixel data that is not encapsulated in items")
-            position += length
+    def walk_shortly(self, record: Record, found: Column | None, position: int, end: int, *, is_open: bool) -> int:
+        """Pass over a sequence without a column, or read one that is plain; give where it ends, 0 for all others."""
+        if found is None:
+            if is_open:
+                raise HandOver("a sequence of undefined length that is left out")
+            return end
+        path = f"{record.path}{found.name}."
+        place = self.places.get(path) if self.places and self.record_type is Record else None
+        if not (place and place.is_quiet()) or record.depth >= MAX_RECORD_DEPTH - _MOST_RECORDS:
+            return 0
+        plain = read_plain(
+            self.buffer, position, end, self.handlers, path, record.instance, self.max_element_size, is_open=is_open
+        )
+        if plain is None:
+            place.is_not_plain()
+            return 0
+        place.visit()
+        items, stop, elements, has_datetime = plain
+        self.elements += len(items) + elements
+        self.has_datetime = self.has_datetime or has_datetime
+        if elements:  # each has a column
+            record.used = True
+            record.values[found.name] = items
+        return stop

@@ -5,8 +5,10 @@ from __future__ import annotations
 import zlib
 from typing import BinaryIO
 
+from dicombq.dicom import tags
 from dicombq.rows import part10
 from dicombq.rows.base import HandOver
+from dicombq.rows.handlers import Handlers
 
 PREFIX = 16 << 10
 """Bytes of the first read; most headers are shorter."""
@@ -59,3 +61,20 @@ class Window:
         self.base += position
         self.buffer = b""
         return 0
+
+    def skip_fragments(self, position: int, end: int, handlers: Handlers, *, top: bool) -> tuple[int, int]:
+        """Pass over the fragments of encapsulated pixel data (PS3.5 A.4) without reading them."""
+        while True:
+            if position + 8 > end:
+                raise HandOver("pixel data that ends early")
+            if top and position > len(self.buffer):
+                position, end = self.skip(position), end - position
+            buffer = self.extend(position + 8)
+            mark = buffer[position : position + 4]
+            (length,) = handlers.unpack_long(buffer, position + 4)
+            position += 8
+            if mark == handlers.sequence_end and not length:
+                return position, end
+            if mark != handlers.item or length == tags.UNDEFINED_LENGTH:
+                raise HandOver("pixel data that is not encapsulated in items")
+            position += length

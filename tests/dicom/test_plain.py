@@ -15,7 +15,9 @@ from dicombq.dicom.values import KNOWN_VRS, Unfit, as_text, fit, parse, plain
 
 VRS = sorted(KNOWN_VRS - {"SQ"})
 TEXTS = st.text("AZ09 .^=\\\0\x1b\n-+é", max_size=20).map(lambda text: text.encode("latin-1"))
-DATES = st.sampled_from([b"20260230", b"20260228", b"2026.02.28 ", b"235959.5", b"12", b"240000", b"1\\2", b" A^B "])
+DATES = st.sampled_from(
+    [b"20260230", b"20260228", b"2026.02.28 ", b"235959.5", b"12", b"240000", b"1\\2", b" A^B ", b"20260228235959.5 "]
+)
 FLOATS = st.sampled_from([struct.pack("<d", value) for value in (0.1, -0.0, float("nan"), float("inf"))])
 
 
@@ -62,6 +64,9 @@ def test_the_short_way_and_the_long_way_meet(
         ("UI", b"1.2\0", "1.2"),
         ("DA", b"20260228", "2026-02-28"),
         ("TM", b"0102 ", "01:02:00"),
+        ("DT", b"20260228010203.5 ", "2026-02-28T01:02:03.500000Z"),
+        ("DT", b"20260228010203", "2026-02-28T01:02:03.000000Z"),
+        ("DT", b"20260228010203+0100", "2026-02-28T00:02:03.000000Z"),
         ("PN", b"A^B ", {"Alphabetic": {"FamilyName": "A", "GivenName": "B"}}),
         ("US", b"\x01\x00", 1),
         ("FL", struct.pack("<f", 0.5), 0.5),
@@ -80,6 +85,8 @@ def test_what_is_plain_takes_the_short_way(vr: str, data: bytes, value: object) 
         ("LO", b"\xe9"),
         ("LO", b"  "),
         ("DA", b"20260230"),
+        ("DT", b"20260230010203"),
+        ("DT", b"20260228010260"),
         ("US", b"\x01"),
         ("FL", struct.pack("<f", float("nan"))),
         ("UV", b"\xff" * 8),

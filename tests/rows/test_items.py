@@ -1,0 +1,127 @@
+"""Sequences of plain elements are read in one short loop, and never differ from what the reference reads."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dicombq.rows import items, runs, walker
+from tests import differential
+from tests.dicom_bytes import EXPLICIT, IMPLICIT, Syntax, element, instance, item, numbers, sequence
+
+FRAMES, CONTENT, CODES = 0x52009230, 0x00209111, 0x00400260
+PRIVATE = 0x00291010
+
+
+@pytest.fixture(autouse=True)
+def _with_a_fresh_memory() -> Iterator[None]:
+    runs.memory.forget()
+    yield
+    runs.memory.forget()
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each sequence that was tried was plain."""
+    tried: list[bool] = []
+
+    def note(*arguments: Any, **how: Any) -> Any:
+        result = items.read_plain(*arguments, **how)
+        tried.append(result is not None)
+        return result
+
+    monkeypatch.setattr(walker, "read_plain", note)
+    return tried
+
+
+def frame(number: int, *odd: bytes, syntax: Syntax = EXPLICIT, undefined: bool = False) -> bytes:
+    """Write a frame whose content is its own."""
+    content = sequence(
+        CONTENT,
+        b"".join(
+            [
+                element(0x00080100, "SH", f"C{number}", syntax),
+                element(0x00080104, "LO", "" if number % 3 else "a", syntax),
+                element(0x00189074, "DT", f"2026021{number % 10}10000{number % 7}.{number}", syntax),
+                element(0x00189151, "DT", "202602" if number % 5 else "", syntax),
+                numbers(0x00189220, "FD", "d", number / 3, syntax=syntax),
+                element(0x00200032, "DS", f"{number}\\-1.5\\ 2", syntax),
+                *odd,
+            ]
+        ),
+        syntax=syntax,
+        undefined=undefined,
+    )
+    return content + sequence(CODES, syntax=syntax, undefined=undefined)
+
+
+def scan(*frames: bytes, before: tuple[bytes, ...] = (), syntax: Syntax = EXPLICIT) -> bytes:
+    return instance(*before, sequence(FRAMES, *frames, syntax=syntax), syntax=syntax)
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT])
+@pytest.mark.parametrize("undefined", [False, True])
+@pytest.mark.parametrize("zone", ["", "+0000", "-0530"])
+def test_most_frames_are_read_in_the_short_way(plain: list[bool], syntax: Syntax, undefined: bool, zone: str) -> None:
+    before = (element(0x00080201, "SH", zone, syntax),) if zone else ()
+    data = scan(*(frame(n, syntax=syntax, undefined=undefined) for n in range(60)), before=before, syntax=syntax)
+    assert differential.agrees(data) == "equal"
+    assert (sum(plain) > 30) == (zone != "-0530")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        element(PRIVATE, "LO", "CREATOR") + element(PRIVATE + 0x0FF0, "LO", "own"),
+        element(0x00200060, "CS", "L\\R"),
+        element(0x00204000, "LT", "caf\xe9"),
+        element(0x00209056, "SH", "\x1b$B"),
+        element(0x00209057, "UL", b"abc"),
+        element(0x00209057, "UL", b"2026") * 2,
+        element(0x00209157, "UN", b"ab"),
+        element(0x0040A13A, "DT", "20260101\\20260102"),
+        element(0x00409210, "SH", "a") + element(0x00409096, "OB", b"ab"),
+        element(0x00420011, "OB", b"ab"),
+        element(0x00480001, "FL", b"\0\0\xc0\x7f"),
+        element(0x00700001, "ZZ", b"ab"),
+        sequence(0x00700001, element(0x00080100, "SH", "X")),
+        sequence(0x00700001, element(0x00080100, "SH", "X"), undefined=True),
+        item(b""),
+        b"\0" * 3,
+        b"\0" * 8,
+        element(0x00700001, "LO", "a" * 300),
+        b"\x70\x00\x01\x00LO\xff\x7f",
+    ],
+)
+@pytest.mark.parametrize("undefined", [False, True])
+def test_what_is_odd_in_one_frame_is_read_as_the_reference_does(odd: bytes, undefined: bool) -> None:
+    for at in (20, 25):
+        frames = [frame(n, *([odd] if n == at else []), undefined=undefined) for n in range(40)]
+        differential.agrees(scan(*frames))
+        differential.agrees(scan(*frames), max_element_size=200)
+
+
+def test_damaged_frames_are_read_as_the_reference_does(plain: list[bool]) -> None:
+    rng = random.Random(7)
+    for turn in range(300):
+        data = bytearray(scan(*(frame(n, undefined=turn % 2 == 0) for n in range(30))))
+        for _ in range(rng.randrange(1, 4)):
+            data[rng.randrange(len(data) // 2, len(data))] = rng.choice([0, 1, 0xFE, 0xFF, 0x5C, rng.randrange(256)])
+        differential.agrees(bytes(data))
+    assert not all(plain)
+    assert any(plain)
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+def test_what_is_beyond_the_limit_is_left_out_in_the_short_way_too(undefined: bool) -> None:
+    data = scan(*(frame(n, undefined=undefined) for n in range(30)))
+    for limit in (20, 60, 150, 200, 250, 3000, len(data) - 500, len(data)):
+        differential.agrees(data, max_element_size=limit)
+
+
+def test_a_sequence_of_more_items_than_the_short_way_takes_is_read(plain: list[bool]) -> None:
+    codes = sequence(CODES, *[element(0x00080100, "SH", "X")] * 15_000)
+    data = scan(*[codes] * 3)
+    assert differential.agrees(data) == "equal"
+    assert not any(plain)
