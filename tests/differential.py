@@ -85,7 +85,7 @@ def compare(
     return Outcome(DIFFERENT, f"expected {_named(expected)}, got {_named(walked)}", readable)
 
 
-def agrees(data: bytes, record_type: type[Record] = Record, **how: Any) -> str:
+def check_agrees(data: bytes, record_type: type[Record] = Record, **how: Any) -> str:
     """Assert that the readers do not differ on a file; give the kind of outcome."""
     outcome = compare(data, record_type=record_type, **how)
     if outcome.kind == DIFFERENT:

@@ -62,6 +62,19 @@ def stop_in(state: State, settings: Settings, request: ExportRequest, *, looks: 
     return job.operation.id
 
 
+def stop_before_the_view(settings: Settings, request: ExportRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Export, and end in failure when the rows are loaded."""
+
+    def stop(*_arguments: object) -> None:
+        raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dicombq.export._replace_view", stop)
+        with pytest.raises(Stop), jobs.begin(request, settings) as job:
+            job.run(lambda _operation: None)
+    return job.operation.id
+
+
 def go_on(identity: str, settings: Settings) -> Operation:
     with jobs.resume(identity, settings) as job:
         job.run(lambda _operation: None)
@@ -114,32 +127,20 @@ def test_a_shard_with_a_receipt_is_not_read_again(settings: Settings, request_: 
 def test_an_export_whose_rows_are_there_is_not_loaded_again(
     settings: Settings, request_: ExportRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*_arguments: object) -> None:
-        raise Stop
-
-    with monkeypatch.context() as patch:
-        patch.setattr("dicombq.export._replace_view", stop)
-        with pytest.raises(Stop), jobs.begin(request_, settings) as job:
-            job.run(lambda _operation: None)
+    identity = stop_before_the_view(settings, request_, monkeypatch)
     assert rows(settings) == 3
-    assert go_on(job.operation.id, settings).counters == FINISHED
+    assert go_on(identity, settings).counters == FINISHED
     assert rows(settings) == 3
 
 
 def test_rows_that_were_loaded_and_deleted_are_not_claimed(
     settings: Settings, request_: ExportRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*_arguments: object) -> None:
-        raise Stop
-
-    with monkeypatch.context() as patch:
-        patch.setattr("dicombq.export._replace_view", stop)
-        with pytest.raises(Stop), jobs.begin(request_, settings) as job:
-            job.run(lambda _operation: None)
+    identity = stop_before_the_view(settings, request_, monkeypatch)
     with duckdb.connect(str(settings.home / "x.duckdb")) as connection:
         connection.execute("DROP TABLE d.t")
     with pytest.raises(DestinationChanged, match="has been deleted since"):
-        go_on(job.operation.id, settings)
+        go_on(identity, settings)
 
 
 def test_a_table_that_was_made_meanwhile_is_refused(settings: Settings, request_: ExportRequest) -> None:

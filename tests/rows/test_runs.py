@@ -53,7 +53,7 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
 
 
 def agree(files: Sequence[bytes], record_type: type[Record] = Record, **how: Any) -> list[str]:
-    return [differential.agrees(data, record_type, **how) for data in files]
+    return [differential.check_agrees(data, record_type, **how) for data in files]
 
 
 def patient(syntax: Syntax = EXPLICIT, name: bytes = b"A^B=C") -> list[bytes]:
@@ -110,11 +110,11 @@ def test_emptying_the_rows_of_a_series_changes_no_other(record_type: type[Record
 
     private = [element(0x00090010, "LO", "X"), element(0x00091001, "LO", "a\\b"), element(0x00091002, "DS", "1")]
     for data in series(*patient(), *private):
-        differential.agrees(data, record_type)
+        differential.check_agrees(data, record_type)
         row = walker.read_row(io.BytesIO(data), len(data), record_type=record_type)
         empty(row.values)
         row.notices.clear()
-        differential.agrees(data, record_type)
+        differential.check_agrees(data, record_type)
     assert any(run.other for run in used) or record_type is MetadataRecord
 
 
@@ -134,7 +134,7 @@ def test_the_types_of_record_and_the_limits_share_nothing(used: list[Run]) -> No
     for data in series(*patient(), count=8):
         for record_type in (Record, MetadataRecord):
             for size in (16, 64, 1 << 20):
-                differential.agrees(data, record_type, max_element_size=size)
+                differential.check_agrees(data, record_type, max_element_size=size)
     assert used
 
 
@@ -190,7 +190,7 @@ def test_overlays_are_in_no_run(used: list[Run]) -> None:
 def test_small_pixel_data_is_in_no_run(used: list[Run]) -> None:
     for rest in (b"", b"\x01", b"\0" * 8, b"rest"):
         for data in series(*patient()[:6], *(numbers(tag, "US", "H", 8) for tag in (0x00280100, 0x00280101))):
-            differential.agrees(data + element(PIXELS, "OW", bytes(8)) + rest)
+            differential.check_agrees(data + element(PIXELS, "OW", bytes(8)) + rest)
     assert used
     assert not any(run.last >= PIXELS for run in used)
 

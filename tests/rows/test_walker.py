@@ -43,7 +43,7 @@ from tests.dicom_bytes import (
 from tests.dicom_bytes import (
     part10 as file_of,
 )
-from tests.differential import agrees
+from tests.differential import check_agrees
 from tests.random_dicom import case
 
 IMAGES, NAME, PIXELS = 0x00081140, 0x00100010, 0x7FE00010
@@ -119,7 +119,7 @@ def test_every_transfer_syntax_is_read_and_not_handed_over(
     syntax: Syntax, undefined: bool, record_type: type[Record]
 ) -> None:
     data = instance(*content(syntax, undefined=undefined), syntax=syntax)
-    assert agrees(data, record_type) == differential.EQUAL
+    assert check_agrees(data, record_type) == differential.EQUAL
 
 
 @pytest.mark.parametrize("size", [132, 200, 1000])
@@ -127,7 +127,7 @@ def test_every_transfer_syntax_is_read_and_not_handed_over(
 def test_a_header_longer_than_the_first_read_gives_the_same_row(size: int, syntax: Syntax) -> None:
     data = instance(*content(syntax), nested_text(syntax), element(PIXELS, "OW", bytes(5000), syntax), syntax=syntax)
     with differential.prefix(size):
-        assert agrees(data) == differential.EQUAL
+        assert check_agrees(data) == differential.EQUAL
 
 
 def nested_text(syntax: Syntax) -> bytes:
@@ -143,15 +143,15 @@ def nested_text(syntax: Syntax) -> bytes:
 @pytest.mark.parametrize(("name", "data"), fuzz.corpus(None))
 def test_a_file_of_pydicom_gives_the_same_row(name: str, data: bytes) -> None:
     for record_type in (Record, MetadataRecord):
-        assert agrees(data, record_type)
-        assert agrees(data, record_type, claims=False, max_element_size=64)
+        assert check_agrees(data, record_type)
+        assert check_agrees(data, record_type, claims=False, max_element_size=64)
 
 
 @pytest.mark.parametrize("size", [132, 200, 1000])
 def test_the_size_of_the_first_read_makes_no_difference_to_files_of_pydicom(size: int) -> None:
     with differential.prefix(size):
         for name, data in fuzz.corpus(None):
-            assert agrees(data), name
+            assert check_agrees(data), name
 
 
 def test_few_files_of_pydicom_are_handed_over() -> None:
@@ -191,8 +191,8 @@ def test_a_file_that_ends_at_any_byte_gives_no_other_answer(
     data = instance(*content(syntax, undefined=undefined), *pixels, syntax=syntax)
     for size in range(len(data)):
         with differential.prefix(200):
-            assert agrees(data[:size], record_type)
-        assert agrees(data[:size], record_type)
+            assert check_agrees(data[:size], record_type)
+        assert check_agrees(data[:size], record_type)
 
 
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG, JPEG], ids=lambda syntax: syntax.uid)
@@ -227,7 +227,7 @@ def test_a_big_value_is_not_read() -> None:
         "EncapsulatedDocument",
     ]
     assert file.given <= 4 * window.PREFIX
-    agrees(data)
+    check_agrees(data)
 
 
 @pytest.mark.parametrize("undefined", [True, False])
@@ -236,7 +236,7 @@ def test_a_big_value_of_an_item_is_not_read(undefined: bool) -> None:
     file, found = watched(data)
     assert isinstance(found, HandOver if undefined else Row)
     assert file.given <= 4 * window.PREFIX
-    agrees(data)
+    check_agrees(data)
 
 
 def test_a_long_header_is_read_once() -> None:
@@ -246,7 +246,7 @@ def test_a_long_header_is_read_once() -> None:
     file, found = watched(data)
     assert isinstance(found, Row)
     assert file.given <= len(data) + 4 * window.PREFIX
-    assert agrees(data) == differential.EQUAL
+    assert check_agrees(data) == differential.EQUAL
 
 
 @pytest.mark.parametrize("length", [0xFFFF, 0xFFFFFFFE, 0x7FFFFFFF, 1 << 20, 1 << 30])
@@ -274,7 +274,7 @@ def test_a_length_beyond_the_end_makes_nobody_ask_for_so_much(length: int, make:
     assert not isinstance(found, Row)
     assert file.most_asked <= max(len(data), window.PREFIX)
     assert peak < 1 << 20
-    agrees(data)
+    check_agrees(data)
 
 
 @pytest.mark.parametrize("missing", [1, 30, 100, 1000])
@@ -291,7 +291,7 @@ def test_a_file_that_became_shorter_is_handed_over_at_once(missing: int) -> None
 @pytest.mark.parametrize("undefined", [True, False])
 def test_no_depth_breaks_the_walker(levels: int, undefined: bool, record_type: type[Record]) -> None:
     data = instance(nested(levels, leaf=element(NAME, "PN", "A"), undefined=undefined))
-    kind = agrees(data, record_type, max_element_size=1 << 32)
+    kind = check_agrees(data, record_type, max_element_size=1 << 32)
     if not undefined or levels <= 15:  # beyond, what is left out is passed over by its length
         assert kind == differential.EQUAL
     if undefined and levels >= 400:
@@ -314,20 +314,20 @@ def test_a_deflate_bomb_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             tracemalloc.stop()
         assert peak < 8 << 20
         assert file.most_asked <= 1 << 20
-        agrees(data)
+        check_agrees(data)
 
 
 def test_a_damaged_deflated_data_set_gives_no_other_answer() -> None:
     whole = deflated(dataset(*content()))
     for data in (b"\xff" * 50, whole[:-20], whole + b"rest", zlib.compress(dataset()), b""):
-        agrees(bytes(128) + b"DICM" + meta(DEFLATED.uid) + data)
+        check_agrees(bytes(128) + b"DICM" + meta(DEFLATED.uid) + data)
 
 
 def test_more_elements_than_a_data_set_may_have_give_no_other_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reference, "MAX_ELEMENTS", 50)
     monkeypatch.setattr(walker, "MAX_ELEMENTS", 50)
     data = file_of(b"".join(uids()) + b"".join(element(0x00200000 | number, "LO", "A") for number in range(1, 60)))
-    agrees(data)
+    check_agrees(data)
     with pytest.raises((HandOver, Unreadable)):
         walk(data)
 
@@ -341,7 +341,7 @@ def test_more_elements_in_sequences_than_an_instance_may_have_give_no_other_answ
     kinds = set()
     for number in range(0, 300, 10):
         data = instance(sequence(IMAGES, *[element(NAME, "PN", "A")] * number, undefined=undefined))
-        kinds.add(agrees(data))
+        kinds.add(check_agrees(data))
     assert kinds == {differential.EQUAL, differential.HANDED_OVER}
     with pytest.raises(HandOver):
         walk(data)
@@ -352,7 +352,7 @@ def test_a_header_beyond_the_limit_gives_no_other_answer(monkeypatch: pytest.Mon
     monkeypatch.setattr(window, "MAX_HEADER", 10_000)
     texts = [element(0x0018A001 + number, "LT", "x" * 900) for number in range(30)]
     with differential.prefix(200):
-        kinds = [agrees(instance(*texts[:number], element(PIXELS, "OW", bytes(100)))) for number in range(30)]
+        kinds = [check_agrees(instance(*texts[:number], element(PIXELS, "OW", bytes(100)))) for number in range(30)]
     assert kinds[0] == differential.EQUAL
     assert kinds[-1] == differential.HANDED_OVER
 
@@ -360,7 +360,7 @@ def test_a_header_beyond_the_limit_gives_no_other_answer(monkeypatch: pytest.Mon
 def test_content_that_is_no_dicom_gives_no_other_answer() -> None:
     for data in (b"this is a text\n" * 100, bytes(5000), bytes(7), b"", b"{}", b"\xff" * 1000, bytes(128) + b"DICM"):
         for claims in (True, False):
-            agrees(data, claims=claims)
+            check_agrees(data, claims=claims)
 
 
 def test_a_file_without_preamble_is_found_by_a_small_first_read_too() -> None:
@@ -368,7 +368,7 @@ def test_a_file_without_preamble_is_found_by_a_small_first_read_too() -> None:
     data = dataset(long, *content()[1:])
     for size in differential.PREFIXES:
         with differential.prefix(size):
-            assert agrees(data, claims=False) in (differential.EQUAL, differential.HANDED_OVER)
+            assert check_agrees(data, claims=False) in (differential.EQUAL, differential.HANDED_OVER)
 
 
 HEADS = st.builds(
@@ -384,8 +384,8 @@ HEADS = st.builds(
 @given(st.lists(st.one_of(HEADS, st.binary(max_size=12)), max_size=12), st.booleans())
 def test_any_heads_of_elements_give_no_other_answer(pieces: list[bytes], claims: bool) -> None:
     for record_type in (Record, MetadataRecord):
-        agrees(bytes(128) + b"DICM" + b"".join(pieces), record_type, claims=claims)
-        agrees(file_of(b"".join(uids()) + b"".join(pieces)), record_type)
+        check_agrees(bytes(128) + b"DICM" + b"".join(pieces), record_type, claims=claims)
+        check_agrees(file_of(b"".join(uids()) + b"".join(pieces)), record_type)
 
 
 def test_the_comparer_sees_every_kind_of_difference() -> None:
