@@ -151,7 +151,7 @@ class CloudLog:
     @contextlib.contextmanager
     def _connect(self) -> Iterator[_Writer]:
         import google.auth  # noqa: PLC0415 - an extra, and slow to import
-        from google.cloud.logging_v2 import Client  # noqa: PLC0415
+        from google.cloud.logging_v2 import Client  # noqa: PLC0415 - slow to import
 
         credentials, default_project = google.auth.default(scopes=Client.SCOPE)
         if not (self._project or default_project):
@@ -218,15 +218,15 @@ class _Writer:
 
 
 def _network() -> tuple[type[Exception], ...]:
-    import google.auth.exceptions  # noqa: PLC0415
-    import requests.exceptions  # noqa: PLC0415
+    import google.auth.exceptions  # noqa: PLC0415 - slow to import
+    import requests.exceptions  # noqa: PLC0415 - slow to import
 
     return (requests.exceptions.RequestException, ConnectionError, google.auth.exceptions.TransportError)
 
 
 def _reason(error: Exception) -> DicombqError:
-    import google.auth.exceptions  # noqa: PLC0415
-    from google.api_core import exceptions as api  # noqa: PLC0415
+    import google.auth.exceptions  # noqa: PLC0415 - slow to import
+    from google.api_core import exceptions as api  # noqa: PLC0415 - slow to import
 
     if isinstance(error, DicombqError):
         return error

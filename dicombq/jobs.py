@@ -106,9 +106,7 @@ def resume(identity: str, settings: Settings) -> Iterator[Job]:
         As `dicombq.export.plan`, unless its load was begun; the operation's state stays as it is then.
     """
     operations = OperationStore(settings.home)
-    operation = operations.get(identity)
-    if operation.state is State.DONE:
-        raise OperationEnded(f"operation [{identity}] is done", "Run the export again for what came since.")
+    operation = operations.get_unfinished(identity)
     request = _request(operation)
     with _table_lock(request.destination.table, settings, identity) as lock:
         warehouse = open_warehouse(request.destination.table, settings.lock_timeout)

@@ -131,12 +131,10 @@ class OperationStore:
         OperationEnded
             Where it is done.
         """
-        self.get(identity)
+        self.get_unfinished(identity)
         with storage_errors(self._operations), contextlib.ExitStack() as stack:
             lock = stack.enter_context(self._acquire(identity))
-            operation = self._read(identity)
-            if operation.state is State.DONE:
-                raise OperationEnded(f"operation [{identity}] is done", "Run the export again for what came since.")
+            operation = _unfinished(self._read(identity))
             stack.pop_all()
             return self._run(operation, lock)
 
@@ -146,6 +144,16 @@ class OperationStore:
             lock = FileLock(descriptor)
             lock.sign(Holder.process(identity))
             return self._run(self._read(identity), lock)
+
+    def get_unfinished(self, identity: str) -> Operation:
+        """Read the state of an operation that may be gone on with.
+
+        Raises
+        ------
+        OperationEnded
+            Where it is done.
+        """
+        return _unfinished(self.get(identity))
 
     def get_running(self, identity: str) -> Operation:
         """Read the state of an operation that runs.
@@ -285,3 +293,9 @@ class OperationStore:
 
     def _lock_path(self, identity: str) -> Path:
         return self._operations / identity / "lock"
+
+
+def _unfinished(operation: Operation) -> Operation:
+    if operation.state is State.DONE:
+        raise OperationEnded(f"operation [{operation.id}] is done", "Run the export again for what came since.")
+    return operation

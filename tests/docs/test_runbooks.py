@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
-from google.rpc import code_pb2  # type: ignore[import-untyped]
+from google.rpc import code_pb2  # type: ignore[import-untyped]  # it has no types
 
 from dicombq.errors import DicombqError
 from dicombq.operations.state import State

@@ -143,7 +143,7 @@ def serve() -> None:
     import dicombq.cli.progress
     import dicombq.jobs
     import dicombq.warehouses.bigquery
-    import dicombq.warehouses.duckdb  # noqa: F401
+    import dicombq.warehouses.duckdb  # noqa: F401 - what is forked has imported it
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _say(0)

@@ -1,12 +1,11 @@
 """Sequences of plain elements are read in one short loop, and never differ from what the reference reads."""
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from dicombq.rows import items, runs, walker
+from dicombq.rows import items, walker
 from tests import differential
 from tests.dicom_bytes import EXPLICIT, IMPLICIT, Syntax, element, instance, item, numbers, sequence
 
@@ -14,11 +13,7 @@ FRAMES, CONTENT, CODES = 0x52009230, 0x00209111, 0x00400260
 PRIVATE = 0x00291010
 
 
-@pytest.fixture(autouse=True)
-def _with_a_fresh_memory() -> Iterator[None]:
-    runs.memory.forget()
-    yield
-    runs.memory.forget()
+pytestmark = pytest.mark.usefixtures("fresh_memory")
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import io
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -31,11 +31,7 @@ BOTH = pytest.mark.parametrize("record_type", [Record, MetadataRecord])
 IMAGES, NUMBER, PIXELS = 0x00081140, 0x00200013, 0x7FE00010
 
 
-@pytest.fixture(autouse=True)
-def _with_a_fresh_memory() -> Iterator[None]:
-    runs.memory.forget()
-    yield
-    runs.memory.forget()
+pytestmark = pytest.mark.usefixtures("fresh_memory")
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ def test_standard_sql_names_and_missing_modes_are_read() -> None:
 def test_duckdb_knows_every_type(kind: str, mode: str) -> None:
     with duckdb.connect() as connection:
         connection.execute(f"CREATE TABLE t (a {duckdb_type(Field('a', kind, mode))})")
+        assert connection.table("t").columns == ["a"]
 
 
 def test_records_are_structs_in_duckdb() -> None:
