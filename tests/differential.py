@@ -26,6 +26,7 @@ from dicombq.rows.record import Record
 from dicombq.rows.walker import HandOver
 from tests import fuzz
 from tests.random_dicom import Case, case
+from tests.row_checker import as_json
 
 EQUAL, REFUSED, HANDED_OVER, DIFFERENT = "equal", "both refused", "handed over", "different"
 MAX_SHARE = 0.03
@@ -110,7 +111,7 @@ def _named(answer: Answer) -> str:
 
 def differences(expected: Row, walked: Row) -> Iterator[str]:
     """Say where two rows differ: in a value, its type, the order of anything, a column or a notice."""
-    yield from _differ(expected.values, walked.values, "")
+    yield from _differ(as_json(expected), as_json(walked), "")
     for column in sorted(expected.columns ^ walked.columns):
         yield f"the column {column} is only in the {'reference' if column in expected.columns else 'walker'}"
     yield from _differ(list(expected.uids), list(walked.uids), "uids")
@@ -121,7 +122,7 @@ def differences(expected: Row, walked: Row) -> Iterator[str]:
 
 def text_of(row: Row) -> str:
     """Write a row with its types and all orders; that of its set of columns means nothing."""
-    return repr((sorted(row.columns), replace(row, columns=frozenset())))
+    return repr((sorted(row.columns), replace(row, columns=frozenset(), values=as_json(row))))
 
 
 def _differ(expected: Any, walked: Any, where: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -23,18 +24,23 @@ _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
 
 
+def as_json(row: Row) -> Any:
+    """Give a row's values as a warehouse reads them, fragments too."""
+    return orjson.loads(orjson.dumps(row.values))
+
+
 def problems(row: Row, record_type: type[Record] = Record) -> list[str]:
     """Say what is wrong with a row: none of it may ever be."""
     fields = json_fields() if record_type is MetadataRecord else flattened_fields(row.columns)
+    try:
+        row = replace(row, values=as_json(row))
+    except (TypeError, orjson.JSONEncodeError) as error:
+        return [f"no JSON: {error}"]
     found = [*_check_record(row.values, fields, ""), *_check_names(fields, "", 0)]
     found += [f"text that no warehouse holds: {where}" for where in _forbidden(row.values, "")]
     found += [f"text that no warehouse holds: notice {tag}" for tag, _ in row.notices if _FORBIDDEN.search(tag)]
     if len(row.uids) != 3 or any(_FORBIDDEN.search(uid) for uid in row.uids):
         found.append("the UIDs are not three texts")
-    try:
-        orjson.dumps(row.values)
-    except (TypeError, orjson.JSONEncodeError) as error:
-        found.append(f"no JSON: {error}")
     if record_type is MetadataRecord:
         found += _check_metadata(row)
     return found

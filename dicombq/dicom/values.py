@@ -10,10 +10,13 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeAlias
 
+import orjson
+
 from dicombq.dicom.text import DEFAULT, Charset, escape
 
 Value: TypeAlias = str | int | float
-Json: TypeAlias = "str | int | float | dict[str, Json] | list[Json] | None"
+Json: TypeAlias = "str | int | float | dict[str, Json] | list[Json] | orjson.Fragment | None"
+"""What orjson writes; a fragment was written before."""
 
 BULK_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 """VRs without a column (``schema.md``, Excluded VRs)."""
@@ -306,11 +309,10 @@ def plain(vr: str, column_vr: str, little_endian: bool, repeated: bool) -> Plain
         return _plain_numbers(vr, column_vr, little_endian, repeated)
     if vr not in TEXT_VRS:
         return None
-    if _type_of(column_vr) in ("", "text"):
-        return _plain_texts(vr) if repeated or not column_vr else _plain_text(vr, None)
-    if vr == column_vr and not repeated and vr in _FITS:
-        return _plain_text(vr, _FITS[vr])
-    return None
+    convert = _FITS.get(vr) if vr == column_vr else None
+    if convert is None and _type_of(column_vr) not in ("", "text"):
+        return None
+    return _plain_texts(vr, convert) if repeated or not column_vr else _plain_text(vr, convert)
 
 
 _TO_THE_SECOND = re.compile(r"([0-9]{8})([01][0-9]|2[0-3])([0-5][0-9])([0-5][0-9])(?:\.([0-9]{1,6}))?")
@@ -358,7 +360,7 @@ def _plain_text(vr: str, convert: Callable[[str], Json] | None) -> Plain:
     return one
 
 
-def _plain_texts(vr: str) -> Plain:
+def _plain_texts(vr: str, convert: Callable[[str], Json] | None) -> Plain:
     strip, is_single = _plain_strip(vr), vr in _SINGLE_VALUED
 
     def several(data: bytes) -> Json:
@@ -368,7 +370,11 @@ def _plain_texts(vr: str) -> Plain:
         text = strip(text)
         if not text:
             return None
-        return [text] if is_single or "\\" not in text else [*map(strip, text.split("\\"))]
+        pieces = [text] if is_single or "\\" not in text else map(strip, text.split("\\"))
+        try:
+            return [*map(convert, pieces)] if convert else [*pieces]
+        except Unfit:
+            return None
 
     return several
 

@@ -129,7 +129,7 @@ def _step(tag: int, vr: str, found: Column, *, is_implicit: bool) -> int:
         return SKIP
     if found.kind is Kind.DROPPED:
         return DROP
-    if found.vr == vr == "DT" and found.kind is Kind.VALUE and not found.repeated:
+    if found.vr == vr == "DT" and found.kind is Kind.VALUE:
         return DATETIME
     # a DT follows the time zone, overlays share a column, creators say what private elements are
     if found.vr == "DT" or found.kind is Kind.REPEATING or (is_implicit and is_private_creator(tag)):

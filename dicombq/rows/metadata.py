@@ -72,6 +72,8 @@ class MetadataRecord(Record):
 
 
 def _uid(element: Json) -> str:
+    if isinstance(element, orjson.Fragment):
+        element = orjson.loads(orjson.dumps(element))
     values = element.get("Value") if isinstance(element, dict) else None
     if isinstance(values, list) and len(values) == 1 and isinstance(values[0], str):
         return values[0]

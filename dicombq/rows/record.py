@@ -64,7 +64,7 @@ class Record:
         self.path = path
         self.depth = depth
         self.values: dict[str, Json] = {}
-        self.other: list[tuple[str, Json]] = []  # Tag and Data
+        self.other: list[Json] = []  # each with Tag and Data
         self._parent = parent
         self._position = position
 
@@ -94,7 +94,7 @@ class Record:
     def close(self) -> dict[str, Json]:
         """Give the record's values."""
         if self.other:
-            self.values["OtherElements"] = [{"Tag": name, "Data": data} for name, data in self.other]
+            self.values["OtherElements"] = self.other
         return self.values
 
     def place(self, tag: int, vr: str) -> Column | None:
@@ -181,7 +181,7 @@ class Record:
 
     def _append_other(self, tag: int, texts: list[str]) -> None:
         self._use("OtherElements")
-        self.other.append((tag_name(tag), [*texts]))
+        self.other.append({"Tag": tag_name(tag), "Data": [*texts]})
 
     def _add_repeating(self, tag: int, vr: str, found: Column, values: list[Value]) -> None:
         entry: dict[str, Json] = {"Id": f"{tag >> 16:04X}"}

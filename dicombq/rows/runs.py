@@ -7,10 +7,11 @@ same place again, its values are added in one go. Nothing depends on whether a r
 
 from __future__ import annotations
 
-import marshal
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
+
+import orjson
 
 from dicombq.dicom.values import Json
 from dicombq.rows.base import Notice
@@ -31,7 +32,6 @@ _PERIOD = 16
 _MANY = 500  # bytes found in runs: where then one is missed, another series may begin
 _MIN_ELEMENTS = 3  # of a run, or
 _MIN_SIZE = 100  # bytes
-_MARSHAL = 2  # the version that is read fastest: without references
 _PLACE_SIZE = 500  # bytes that count towards the memory
 _MARK_SIZE = 100
 
@@ -50,8 +50,7 @@ class Run(NamedTuple):
     elements, inner
         How many they are, and how many elements and items are in them.
     values, other, columns, used
-        For the record. What could be changed is made anew each time: the lists of `lists` and `other`, and what is
-        nested, which `nested` has as bytes.
+        For the record. What could be changed is there as text that stays as it is in JSON.
     dropped, notices
         For the instance.
     """
@@ -64,9 +63,7 @@ class Run(NamedTuple):
     elements: int
     inner: int
     values: dict[str, Json]
-    lists: tuple[tuple[str, list[Json]], ...]
-    nested: bytes
-    other: tuple[tuple[str, Json], ...]
+    other: tuple[Json, ...]
     columns: frozenset[str]
     used: bool
     dropped: tuple[tuple[str, str], ...]
@@ -75,18 +72,12 @@ class Run(NamedTuple):
     def add_to(self, record: Record) -> None:
         """Do to a record what the elements do."""
         instance = record.instance
-        values = record.values
-        values.update(self.values)
-        for name, each in self.lists:
-            values[name] = [*each]
-        if self.nested:
-            values.update(marshal.loads(self.nested))  # noqa: S302 - written by this process
-        for name, data in self.other:
-            record.other.append((name, [*data] if isinstance(data, list) else data))
+        record.values.update(self.values)
+        record.other.extend(self.other)
         record.used = record.used or self.used
         instance.columns.update(self.columns)
-        instance.dropped += self.dropped
-        instance.notices += self.notices
+        instance.dropped.extend(self.dropped)
+        instance.notices.extend(self.notices)
 
 
 def make_run(
@@ -99,20 +90,14 @@ def make_run(
 ) -> Run:
     """Make a run of what its elements did to a record that had nothing before."""
     instance = record.instance
-    lists = {name: each for name, each in record.values.items() if isinstance(each, list) and not _is_nested(each)}
-    nested = {
-        name: each for name, each in record.values.items() if isinstance(each, (dict, list)) and name not in lists
-    }
     return Run(
         data,
         context,
         creators,
         *ends,
         *elements,
-        record.values | dict.fromkeys((*lists, *nested)),
-        tuple(lists.items()),
-        marshal.dumps(nested, _MARSHAL) if nested else b"",
-        tuple(record.other),
+        {name: _frozen(value) for name, value in record.values.items()},
+        tuple(map(_frozen, record.other)),
         frozenset(instance.columns),
         record.used,
         tuple(instance.dropped),
@@ -120,8 +105,8 @@ def make_run(
     )
 
 
-def _is_nested(values: list[Json]) -> bool:
-    return any(isinstance(value, (dict, list)) for value in values)
+def _frozen(value: Json) -> Json:
+    return orjson.Fragment(orjson.dumps(value)) if isinstance(value, (dict, list)) else value
 
 
 class Place:

@@ -250,7 +250,7 @@ class _Walker(window.Window):
                         values[name] = value
                     else:
                         columns.add(path + "OtherElements")
-                        record.other.append((name, value))
+                        record.other.append({"Tag": name, "Data": value})
                     continue
             if found.vr == "DT":
                 self.has_datetime = True

@@ -109,7 +109,7 @@ def test_emptying_a_row_changes_no_other(record_type: type[Record]) -> None:
     for _ in range(3):
         found = read(FILE, record_type=record_type)
         assert differential.text_of(found) == expected
-        assert empty(found.values) > 10
+        assert empty(found.values)
         found.notices.clear()
 
 
