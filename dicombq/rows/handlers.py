@@ -46,17 +46,25 @@ class Context(NamedTuple):
     ----------
     settled
         Whether Pixel Representation, if there is any, was seen in all data sets around it.
+    unsettled
+        The same context where that is not so; None in this one.
     """
 
     charset: Charset = DEFAULT
     signed: bool = False
     settled: bool = True
+    unsettled: Context | None = None
 
 
 @lru_cache(maxsize=256)
 def make_context(charset: Charset, signed: bool, settled: bool) -> Context:
     """Make a context; the same one for the same arguments, so that a run knows its own by identity."""
-    return Context(charset, signed, settled)
+    return Context(charset, signed, settled, make_context(charset, signed, settled=False) if settled else None)
+
+
+def inside(context: Context, tag: int) -> Context:
+    """Give the context of the items of a sequence."""
+    return context.unsettled if context.unsettled and tag < tags.PIXEL_REPRESENTATION else context
 
 
 class Handler(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Sequence
 
 import orjson
 
@@ -63,11 +62,11 @@ class MetadataRecord(Record):
             element["Value"] = [_model_value(value, vr) for value in values]
         self.values[f"{tag:08X}"] = element
 
-    def add_sequence(self, tag: int, _found: Column, items: Sequence[Record]) -> None:
+    def add_sequence(self, tag: int, _found: Column, items: list[Json], *, used: bool) -> None:  # noqa: ARG002 - as the base's
         """Add a sequence's items, empty ones too (PS3.18 F.2.5)."""
         element: dict[str, Json] = {"vr": "SQ"}
         if items:
-            element["Value"] = [item.close() for item in items]
+            element["Value"] = items
         self.values[f"{tag:08X}"] = element
 
 

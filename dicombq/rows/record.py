@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -156,13 +155,11 @@ class Record:
             if fitted is not None:
                 self.values[found.name] = fitted
 
-    def add_sequence(self, _tag: int, found: Column, items: Sequence[Record]) -> None:
-        """Add a sequence's items, closed by this; without a column in any of them there is no column at all."""
-        for item in items:
-            if item.used:
-                self.used = True
-                self.values[found.name] = [each.close() for each in items]
-                return
+    def add_sequence(self, _tag: int, found: Column, items: list[Json], *, used: bool) -> None:
+        """Add a sequence's items, unless none of them uses a column."""
+        if used:
+            self.used = True
+            self.values[found.name] = items
 
     def item(self, found: Column, position: int) -> Record:
         """Begin an item of a sequence."""

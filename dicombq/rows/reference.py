@@ -345,7 +345,7 @@ def _add_sequence(record: Record, value: _Value, context: _Context) -> None:
         item = record.item(found, position)
         _add_elements(item, dataset.values(), context)
         items.append(item)
-    record.add_sequence(value.tag, found, items)
+    record.add_sequence(value.tag, found, [item.close() for item in items], used=any(item.used for item in items))
 
 
 def _datasets(value: _Value) -> list[Dataset]:

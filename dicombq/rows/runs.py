@@ -17,7 +17,7 @@ from dicombq.dicom.values import Json
 from dicombq.rows.base import Notice
 from dicombq.rows.handlers import Context
 from dicombq.rows.part10 import Encoding
-from dicombq.rows.record import Record
+from dicombq.rows.record import Instance, Record
 
 MAX_MEMORY = 1 << 20
 """Bytes of runs, and of what leads to them, that are remembered; then all is forgotten. As objects they are more."""
@@ -69,12 +69,10 @@ class Run(NamedTuple):
     dropped: tuple[tuple[str, str], ...]
     notices: tuple[Notice, ...]
 
-    def add_to(self, record: Record) -> None:
-        """Do to a record what the elements do."""
-        instance = record.instance
-        record.values.update(self.values)
-        record.other.extend(self.other)
-        record.used = record.used or self.used
+    def add_to(self, values: dict[str, Json], other: list[Json], instance: Instance) -> None:
+        """Do what the elements do to the values and OtherElements of a record, and to its instance."""
+        values.update(self.values)
+        other.extend(self.other)
         instance.columns.update(self.columns)
         instance.dropped.extend(self.dropped)
         instance.notices.extend(self.notices)
@@ -126,9 +124,9 @@ class Place:
         self.compares = self._visits < _FIRST or self._visits % _PERIOD < 2
 
     def is_quiet(self) -> bool:
-        """Tell whether the next walk finds and learns no run here, and may be over plain elements only."""
+        """Tell whether the next walk learns no run here, and may be over plain elements only."""
         number = self._visits + 1
-        return not self.runs and number >= _FIRST and number % _PERIOD >= 2 and number >= self._plain_from
+        return number >= _FIRST and number % _PERIOD >= 2 and number >= self._plain_from
 
     def is_not_plain(self) -> None:
         """Note that an item has others than plain elements: the next ones may as well."""

@@ -15,15 +15,27 @@ from typing import BinaryIO
 from dicombq.dicom import tags
 from dicombq.dicom.dictionary import is_private_creator, lookup, private_block
 from dicombq.dicom.text import DEFAULT, charset
-from dicombq.dicom.values import parse, utc_offset
+from dicombq.dicom.values import Json, parse, utc_offset
 from dicombq.rows import part10, window
 from dicombq.rows.base import HandOver, NotAnInstance, Row
-from dicombq.rows.handlers import DROP, MARK, OTHER, SEQUENCE, SKIP, SPECIAL, VALUE, Context, handlers_of, make_context
-from dicombq.rows.items import read_plain
+from dicombq.rows.handlers import (
+    DROP,
+    MARK,
+    OTHER,
+    SEQUENCE,
+    SKIP,
+    SPECIAL,
+    VALUE,
+    Context,
+    handlers_of,
+    inside,
+    make_context,
+)
+from dicombq.rows.items import MAX_PLAIN_DEPTH, PlainItems
 from dicombq.rows.part10 import Encoding
 from dicombq.rows.record import Instance, Record
 from dicombq.rows.runs import Place, Run, make_run, memory
-from dicombq.table.mapping import MAX_ELEMENT_SIZE, MAX_RECORD_DEPTH, Column, Kind
+from dicombq.table.mapping import MAX_ELEMENT_SIZE, Column, Kind
 
 __all__ = ["HandOver", "read_row"]
 
@@ -32,8 +44,6 @@ MAX_ELEMENTS = 100_000
 
 MAX_ALL_ELEMENTS = 500_000
 """Elements and items of one instance, all those in sequences too; the reference reads more."""
-
-_MOST_RECORDS = 2  # levels that the column of a plain value needs: a PN
 
 _META_GROUP = b"\x02\x00"
 
@@ -94,6 +104,7 @@ class _Walker(window.Window):
         self.record_type = record_type
         self.max_element_size = max_element_size
         self.places: dict[str, Place] | None = None
+        self.plain: PlainItems | None = None
         self.use(Encoding(implicit=False, little_endian=True))
         self.meta: dict[int, bytes] = {}
         self.elements = 0
@@ -121,6 +132,8 @@ class _Walker(window.Window):
             raise HandOver("a data set without elements")
         self.use(part10.detect_encoding(syntax, first))
         self.places = memory.places((self.record_type, self.encoding, self.max_element_size))
+        if self.record_type is Record:
+            self.plain = PlainItems(self, self.handlers, record.instance, self.places, self.max_element_size)
         self.walk(record, position, self.size - self.base, _START, level=_DATA_SET)
 
     def walk(  # noqa: C901, PLR0912, PLR0915 - it runs for each element, where a call costs as much as its work
@@ -138,7 +151,7 @@ class _Walker(window.Window):
         too_big = self.max_element_size
         handlers, unpack, unpack_long = self.handlers, self.unpack, self.unpack_long
         values, columns, path = record.values, record.instance.columns, record.path
-        is_plain = self.record_type is Record and record.depth <= MAX_RECORD_DEPTH - _MOST_RECORDS
+        is_plain = self.record_type is Record and record.depth <= MAX_PLAIN_DEPTH
         place = self.place(path)
         runs = place.runs
         creators = creators or {}
@@ -165,7 +178,8 @@ class _Walker(window.Window):
                 if run:
                     if starts:
                         self.learn(place, record, starts, position, buffer, context, creators)
-                    run.add_to(record)
+                    run.add_to(values, record.other, record.instance)
+                    record.used = record.used or run.used
                     position += len(run.data)
                     previous = run.last
                     in_runs += run.elements - 1
@@ -391,12 +405,13 @@ class _Walker(window.Window):
     ) -> int:
         """Walk over a sequence's items, up to `end`, or to a delimiter where it is open; give where it ends."""
         found = record.place(tag, "SQ")
-        stop = self.walk_shortly(record, found, position, end, is_open=is_open)
-        if stop or found is None:
-            return stop
-        if context.settled and tag < tags.PIXEL_REPRESENTATION:
-            context = make_context(context.charset, context.signed, settled=False)
-        items: list[Record] = []
+        if found is None:
+            if is_open:
+                raise HandOver("a sequence of undefined length that is left out")
+            return end
+        context, plain = inside(context, tag), self.plain
+        items: list[Json] = []
+        is_used = False
         limit = position + self.max_element_size
         while is_open or position < end:
             if position + 8 > end:
@@ -411,39 +426,21 @@ class _Walker(window.Window):
                 break
             if mark != self.handlers.item:
                 raise HandOver("a sequence that holds something else than items")
-            self.elements += 1
-            item = record.item(found, len(items))
-            items.append(item)
-            if length == tags.UNDEFINED_LENGTH:
-                position = self.walk(item, position, end, context, _OPEN_ITEM)
-            elif position + length > end:
+            is_open_item = length == tags.UNDEFINED_LENGTH
+            stop = end if is_open_item else position + length
+            if stop > end:
                 raise HandOver("an item that ends early")
+            answer = plain.attempt(record, found, position, stop, context, is_open=is_open_item) if plain else None
+            if plain and answer:
+                values, position, used = answer
+                self.elements += plain.elements
+                self.has_datetime = self.has_datetime or plain.has_datetime
             else:
-                position = self.walk(item, position, position + length, context, _ITEM)
-        record.add_sequence(tag, found, items)
+                self.elements += 1
+                item = record.item(found, len(items))
+                position = self.walk(item, position, stop, context, _OPEN_ITEM if is_open_item else _ITEM)
+                values, used = item.close(), item.used
+            items.append(values)
+            is_used = is_used or used
+        record.add_sequence(tag, found, items, used=is_used)
         return position
-
-    def walk_shortly(self, record: Record, found: Column | None, position: int, end: int, *, is_open: bool) -> int:
-        """Pass over a sequence without a column, or read one that is plain; give where it ends, 0 for all others."""
-        if found is None:
-            if is_open:
-                raise HandOver("a sequence of undefined length that is left out")
-            return end
-        path = f"{record.path}{found.name}."
-        place = self.places.get(path) if self.places and self.record_type is Record else None
-        if not (place and place.is_quiet()) or record.depth >= MAX_RECORD_DEPTH - _MOST_RECORDS:
-            return 0
-        plain = read_plain(
-            self.buffer, position, end, self.handlers, path, record.instance, self.max_element_size, is_open=is_open
-        )
-        if plain is None:
-            place.is_not_plain()
-            return 0
-        place.visit()
-        items, stop, elements, has_datetime = plain
-        self.elements += len(items) + elements
-        self.has_datetime = self.has_datetime or has_datetime
-        if elements:  # each has a column
-            record.used = True
-            record.values[found.name] = items
-        return stop

@@ -1,15 +1,19 @@
-"""Sequences of plain elements are read in one short loop, and never differ from what the reference reads."""
+"""Plain items are read in one short loop, and never differ from what the reference reads."""
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from dicombq.rows import items, walker
+from dicombq.rows.record import Record
+from dicombq.table.mapping import Column
 from tests import differential
-from tests.dicom_bytes import EXPLICIT, IMPLICIT, Syntax, element, instance, item, numbers, sequence
+from tests.dicom_bytes import EXPLICIT, IMPLICIT, Syntax, element, instance, item, nested, numbers, sequence
 
 FRAMES, CONTENT, CODES = 0x52009230, 0x00209111, 0x00400260
+FRAMES_NAME = "PerFrameFunctionalGroupsSequence"
 PRIVATE = 0x00291010
 
 
@@ -17,17 +21,18 @@ pytestmark = pytest.mark.usefixtures("fresh_memory")
 
 
 @pytest.fixture
-def plain(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each sequence that was tried was plain."""
-    tried: list[bool] = []
+def plain(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How many items of each sequence were read in the short way."""
+    counts: Counter[str] = Counter()
 
-    def note(*arguments: Any, **how: Any) -> Any:
-        result = items.read_plain(*arguments, **how)
-        tried.append(result is not None)
-        return result
+    class Counted(items.PlainItems):
+        def attempt(self, record: Record, found: Column, *arguments: Any, **how: Any) -> Any:
+            item = super().attempt(record, found, *arguments, **how)
+            counts[found.name] += item is not None
+            return item
 
-    monkeypatch.setattr(walker, "read_plain", note)
-    return tried
+    monkeypatch.setattr(walker, "PlainItems", Counted)
+    return counts
 
 
 def frame(number: int, *odd: bytes, syntax: Syntax = EXPLICIT, undefined: bool = False) -> bytes:
@@ -58,11 +63,11 @@ def scan(*frames: bytes, before: tuple[bytes, ...] = (), syntax: Syntax = EXPLIC
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT])
 @pytest.mark.parametrize("undefined", [False, True])
 @pytest.mark.parametrize("zone", ["", "+0000", "-0530"])
-def test_most_frames_are_read_in_the_short_way(plain: list[bool], syntax: Syntax, undefined: bool, zone: str) -> None:
+def test_most_frames_are_read_in_the_short_way(plain: Counter[str], syntax: Syntax, undefined: bool, zone: str) -> None:
     before = (element(0x00080201, "SH", zone, syntax),) if zone else ()
     data = scan(*(frame(n, syntax=syntax, undefined=undefined) for n in range(60)), before=before, syntax=syntax)
     assert differential.check_agrees(data) == "equal"
-    assert (sum(plain) > 30) == (zone != "-0530")
+    assert (plain[FRAMES_NAME] > 30) == (zone != "-0530")
 
 
 @pytest.mark.parametrize(
@@ -97,15 +102,14 @@ def test_what_is_odd_in_one_frame_is_read_as_the_reference_does(odd: bytes, unde
         differential.check_agrees(scan(*frames), max_element_size=200)
 
 
-def test_damaged_frames_are_read_as_the_reference_does(plain: list[bool]) -> None:
+def test_damaged_frames_are_read_as_the_reference_does(plain: Counter[str]) -> None:
     rng = random.Random(7)
     for turn in range(300):
         data = bytearray(scan(*(frame(n, undefined=turn % 2 == 0) for n in range(30))))
         for _ in range(rng.randrange(1, 4)):
             data[rng.randrange(len(data) // 2, len(data))] = rng.choice([0, 1, 0xFE, 0xFF, 0x5C, rng.randrange(256)])
         differential.check_agrees(bytes(data))
-    assert not all(plain)
-    assert any(plain)
+    assert 0 < plain[FRAMES_NAME] < 300 * 20
 
 
 @pytest.mark.parametrize("undefined", [False, True])
@@ -115,8 +119,32 @@ def test_what_is_beyond_the_limit_is_left_out_in_the_short_way_too(undefined: bo
         differential.check_agrees(data, max_element_size=limit)
 
 
-def test_a_sequence_of_more_items_than_the_short_way_takes_is_read(plain: list[bool]) -> None:
-    codes = sequence(CODES, *[element(0x00080100, "SH", "X")] * 15_000)
-    data = scan(*[codes] * 3)
+def test_an_item_of_more_elements_than_the_short_way_takes_is_read(
+    plain: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(items, "_MAX_ELEMENTS", 100)
+    few, many = (
+        [sequence(CODES, *(element(0x00080100, "SH", f"{n}.{code}") for code in range(codes))) for n in range(20)]
+        for codes in (40, 60)
+    )
+    assert differential.check_agrees(scan(*many)) == "equal"
+    assert not plain[FRAMES_NAME]
+    assert differential.check_agrees(scan(*few)) == "equal"
+    assert plain[FRAMES_NAME]
+
+
+def test_elements_that_are_read_in_the_short_way_count(plain: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    data = scan(*(frame(n) for n in range(20)))
     assert differential.check_agrees(data) == "equal"
-    assert not any(plain)
+    assert plain[FRAMES_NAME]
+    monkeypatch.setattr(walker, "MAX_ALL_ELEMENTS", 100)
+    assert differential.check_agrees(data) == differential.HANDED_OVER
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+@pytest.mark.parametrize("depth", range(10, 15))
+def test_frames_are_left_out_where_the_table_has_no_level_for_them(depth: int, undefined: bool) -> None:
+    for name in (element(0x00100010, "PN", "A^B"), b""):
+        leaves = (element(0x00080100, "SH", str(number)) + name for number in range(20))
+        data = scan(*(nested(depth, CODES, leaf, undefined=undefined) for leaf in leaves))
+        assert differential.check_agrees(data) == "equal"

@@ -40,9 +40,9 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     found: list[Run] = []
     add_to = Run.add_to
 
-    def note(self: Run, record: Record) -> None:
+    def note(self: Run, *arguments: Any) -> None:
         found.append(self)
-        add_to(self, record)
+        add_to(self, *arguments)
 
     monkeypatch.setattr(Run, "add_to", note)
     return found
