@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Final
 
 from dicombq.dicom import tags
 from dicombq.dicom.values import Json
 from dicombq.rows.handlers import DATETIME, MARK, OTHER, SKIP, VALUE, Handlers
 from dicombq.rows.record import Instance
 
-_MAX_ELEMENTS = 20_000
+_MAX_ELEMENTS: Final = 20_000
 """Elements and items of a sequence; a longer one is the walker's, which counts as it goes."""
 
 
