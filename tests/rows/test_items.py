@@ -1,5 +1,6 @@
 """Sequences of plain elements are read in one short loop, and never differ from what the reference reads."""
 
+import inspect
 import random
 from typing import Any
 
@@ -19,6 +20,8 @@ pytestmark = pytest.mark.usefixtures("fresh_memory")
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each sequence that was tried was plain."""
+    if inspect.isbuiltin(items.read_plain):
+        pytest.skip("compiled functions call each other unseen")
     tried: list[bool] = []
 
     def note(*arguments: Any, **how: Any) -> Any:
