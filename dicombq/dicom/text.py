@@ -60,7 +60,7 @@ _VALUES = re.compile(rb"[\t\n\f\r\\]")
 _NAMES = re.compile(rb"[\t\n\f\r\\^=]")
 _DELIMITERS = {"PN": _NAMES, "LO": _VALUES, "SH": _VALUES, "UC": _VALUES}
 _HIGH = re.compile(rb"([\x80-\xff]+)")
-_UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
+_UNPRINTABLE = re.compile(r"[\x00\ud800-\udfff]")
 _TERM = re.compile(r"ISO[ _-]*(?:2022)?[ _-]*(?:IR)?[ _-]*(\d+)")
 
 

@@ -197,9 +197,7 @@ def _person_name(text: str) -> Json:
         components = group.split("^")
         if position > 2 or len(components) > 5:
             raise Unfit("more component groups or components than a PN has")
-        parts: dict[str, Json] = {
-            part: component for part, component in zip(NAME_COMPONENTS, components, strict=False) if component
-        }
+        parts: dict[str, Json] = {NAME_COMPONENTS[at]: part for at, part in enumerate(components) if part}
         if parts:
             name[_REPRESENTATIONS[position]] = parts
     if not name:
@@ -324,12 +322,12 @@ def _utc_timestamp(text: str) -> str:
     if match is None:
         return _timestamp(text, dt.timezone.utc)
     day, hour, minute, second, fraction = match.groups("")
-    return f"{_day(day)}T{hour}:{minute}:{second}.{fraction:0<6}Z"
+    return f"{_day(day)}T{hour}:{minute}:{second}.{fraction.ljust(6, '0')}Z"
 
 
-_day = lru_cache(maxsize=1024)(_date)  # acquisitions share theirs
+_day = lru_cache(maxsize=1024)(_date)  # elements and acquisitions share theirs
 
-_FITS: dict[str, Callable[[str], Json]] = {"DA": _date, "DT": _utc_timestamp, "PN": _person_name, "TM": _time}
+_FITS: dict[str, Callable[[str], Json]] = {"DA": _day, "DT": _utc_timestamp, "PN": _person_name, "TM": _time}
 
 
 def _type_of(vr: str) -> str:

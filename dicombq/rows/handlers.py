@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dicombq.dicom import tags
 from dicombq.dicom.dictionary import AMBIGUOUS_SIGN, effective_vr, is_private, is_private_creator, lookup
@@ -29,14 +30,14 @@ _CONTEXT_TAGS = frozenset(
 )
 
 # What the walker does with an element; plain numbers, because an enum's members cost a look-up each time.
-VALUE = 0  # into a column of its own
-OTHER = 1  # into OtherElements
-DATETIME = 2  # as VALUE, but it follows the time zone, and is plain in UTC alone
-SPECIAL = 3  # one of the first two, but it has to do with others
-SKIP = 4
-DROP = 5
-SEQUENCE = 6
-MARK = 7  # where items begin and end
+VALUE: Final = 0  # into a column of its own
+OTHER: Final = 1  # into OtherElements
+DATETIME: Final = 2  # as VALUE, but it follows the time zone, and is plain in UTC alone
+SPECIAL: Final = 3  # one of the first two, but it has to do with others
+SKIP: Final = 4
+DROP: Final = 5
+SEQUENCE: Final = 6
+MARK: Final = 7  # where items begin and end
 
 
 class Context(NamedTuple):
@@ -155,6 +156,9 @@ class Handlers(dict[bytes, Handler]):
         (under Implicit VR the tag and the length), `unpack_long` a length of four bytes. `item` and `sequence_end` are
         tags as they stand in the file.
     """
+
+    unpack: Callable[[bytes, int], tuple[bytes, int]]
+    unpack_long: Callable[[bytes, int], tuple[int]]
 
     def __init__(self, encoding: Encoding) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ They need no record: one short loop reads them.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from dicombq.dicom import tags
 from dicombq.dicom.values import Json
@@ -16,7 +16,7 @@ from dicombq.rows.runs import Place
 from dicombq.rows.window import Window
 from dicombq.table.mapping import MAX_RECORD_DEPTH, Column, Kind
 
-MAX_PLAIN_DEPTH = MAX_RECORD_DEPTH - 2
+MAX_PLAIN_DEPTH: Final = MAX_RECORD_DEPTH - 2
 """Of a record in which any plain value has its column; that of a PN needs two levels more."""
 
 _MAX_ELEMENTS = 20_000

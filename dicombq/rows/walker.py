@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from dicombq.dicom import tags
 from dicombq.dicom.dictionary import is_private_creator, lookup, private_block
@@ -45,13 +45,13 @@ MAX_ELEMENTS = 100_000
 MAX_ALL_ELEMENTS = 500_000
 """Elements and items of one instance, all those in sequences too; the reference reads more."""
 
-_META_GROUP = b"\x02\x00"
+_META_GROUP: Final = b"\x02\x00"
 
 # Whose elements the walker walks over
-_META = 0
-_DATA_SET = 1
-_ITEM = 2
-_OPEN_ITEM = 3  # a delimiter ends it
+_META: Final = 0
+_DATA_SET: Final = 1
+_ITEM: Final = 2
+_OPEN_ITEM: Final = 3  # a delimiter ends it
 
 
 def read_row(
