@@ -9,6 +9,7 @@ import pytest
 
 from dicombq.rows import items, walker
 from dicombq.rows.record import Record
+from dicombq.rows.runs import Run
 from dicombq.table.mapping import Column
 from tests import differential
 from tests.dicom_bytes import EXPLICIT, IMPLICIT, Syntax, element, instance, item, nested, numbers, sequence
@@ -120,6 +121,27 @@ def test_what_is_beyond_the_limit_is_left_out_in_the_short_way_too(undefined: bo
     data = scan(*(frame(n, undefined=undefined) for n in range(30)))
     for limit in (20, 60, 150, 200, 250, 3000, len(data) - 500, len(data)):
         differential.check_agrees(data, max_element_size=limit)
+
+
+def test_what_frames_share_is_added_in_one_go_in_the_short_way_too(
+    plain: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def group(number: int) -> bytes:
+        return sequence(CODES, element(0x00080100, "SH", f"C{number}"), element(0x00080104, "LO", "a meaning " * 12))
+
+    added: list[bytes] = []
+    add_to = Run.add_to
+
+    def note(self: Run, *arguments: Any) -> None:
+        added.append(self.data)
+        add_to(self, *arguments)
+
+    monkeypatch.setattr(Run, "add_to", note)
+    for shared in (1, 2, 1):
+        frames = [frame(number) + element(0x00400275, "SQ", group(shared)[12:]) for number in range(60)]
+        assert differential.check_agrees(scan(*frames)) == "equal"
+    assert plain[FRAMES_NAME] > 90
+    assert len(added) > 120
 
 
 def test_an_item_of_more_elements_than_the_short_way_takes_is_read(
