@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import gzip
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from isal import igzip
 
 from dicombq import export, staging
 from dicombq.disposition import Disposition, TableState
@@ -381,10 +381,10 @@ def test_ctrl_c_while_files_are_read_cancels(lab: Lab) -> None:
 def test_a_full_disk_is_told_in_one_line(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(lab)
 
-    def full(self: gzip.GzipFile, data: Any) -> int:
+    def full(self: igzip.IGzipFile, data: Any) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(gzip.GzipFile, "write", full)
+    monkeypatch.setattr(igzip.IGzipFile, "write", full)
     with pytest.raises(StorageFull, match="is full") as error:
         lab.export()
     assert lab.last().error == OperationError.of(error.value)
