@@ -44,8 +44,8 @@ _ROW_GROUP_SIZE = 8192
 _FILES_AT_ONCE = 100
 """Files that one statement reads: until its end it keeps about 50 KB of each."""
 
-_LOAD_MEMORY = 80 << 20
-_LOAD_MEMORY_PER_COLUMN = 128 << 10
+_LOAD_MEMORY = 100 << 20
+_LOAD_MEMORY_PER_COLUMN = 160 << 10
 _FIELD_TYPES = {
     "varchar": "STRING",
     "bigint": "INTEGER",
