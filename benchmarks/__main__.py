@@ -26,7 +26,7 @@ def main() -> None:
 
     sections: dict[str, Callable[[], str]] = {
         "readers": lambda: readers.section(files(200), options.repeat),
-        "exports": lambda: exports.section(files(4000), options.repeat),
+        "exports": lambda: exports.section({files(20_000): options.repeat // 2 or 1, files(4000): options.repeat}),
         "memory": lambda: memory.section(files(100_000)),
         "listing": lambda: listing.section(files(200_000), options.repeat),
         "cold": lambda: cold.section(options.repeat),

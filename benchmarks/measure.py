@@ -32,14 +32,14 @@ class Cost:
 
 
 def run(arguments: Sequence[str], home: Path, *, memory: bool = False) -> Cost:
-    """Run a module of this interpreter with a HOME of its own.
+    """Run a module of this interpreter with a HOME of its own, and with byte code, as where it is installed.
 
     Raises
     ------
     RuntimeError
         Where it fails.
     """
-    environment: Mapping[str, str] = {**os.environ, "DICOMBQ_HOME": str(home)}
+    environment: Mapping[str, str] = {**os.environ, "DICOMBQ_HOME": str(home), "PYTHONDONTWRITEBYTECODE": ""}
     begin = time.monotonic()
     with subprocess.Popen(
         [sys.executable, "-m", *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gzip
 import hashlib
 import json
 import os
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import orjson
+from isal import igzip
 
 from dicombq import __version__
 from dicombq.errors import Failed
@@ -199,7 +199,7 @@ def stage_shard(spec: ShardSpec) -> Receipt:
     writer = _ShardWriter(spec, Receipt(spec.number, f"{attempt}.ndjson.gz", f"{attempt}.keys.jsonl"))
     with (
         open_private(shards / writer.receipt.file) as raw,
-        gzip.GzipFile("", "wb", 1, raw, mtime=0) as rows,
+        igzip.IGzipFile("", "wb", fileobj=raw, mtime=0) as rows,
         open_private(shards / writer.receipt.keys) as keys,
     ):
         refs = read_refs(spec.folder, spec.offset, spec.count)
@@ -233,7 +233,7 @@ class _ShardWriter:
         self._spec = spec
         self._sets: dict[frozenset[str], int] = {}
 
-    def take(self, result: Result, rows: gzip.GzipFile, keys: IO[bytes]) -> None:
+    def take(self, result: Result, rows: igzip.IGzipFile, keys: IO[bytes]) -> None:
         if isinstance(result, Found):
             line = orjson.dumps(_complete(result, self._spec.source_store), option=orjson.OPT_APPEND_NEWLINE)
             if len(line) <= MAX_ROW_SIZE:
@@ -246,7 +246,7 @@ class _ShardWriter:
         else:
             self.receipt.skipped += 1
 
-    def _add(self, found: Found, line: bytes, rows: gzip.GzipFile, keys: IO[bytes]) -> None:
+    def _add(self, found: Found, line: bytes, rows: igzip.IGzipFile, keys: IO[bytes]) -> None:
         receipt = self.receipt
         columns = self._sets.setdefault(found.row.columns, len(self._sets))
         key = Key(receipt.shard, receipt.rows, _digest(found.row.uids), found.updated, found.uri, columns)
@@ -386,9 +386,9 @@ def without_rows(folder: Path, receipt: Receipt, losers: Sequence[Duplicate]) ->
         log=[*receipt.log, *map(log_entry, losers)],
     )
     with (
-        gzip.open(shards / receipt.file) as old,
+        igzip.open(shards / receipt.file) as old,
         open_private(shards / kept.file) as raw,
-        gzip.GzipFile("", "wb", 1, raw, mtime=0) as new,
+        igzip.IGzipFile("", "wb", fileobj=raw, mtime=0) as new,
         open_private(shards / kept.keys) as keys,
     ):
         for line, key in zip(old, read_keys(folder, receipt), strict=True):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import gzip
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from isal import igzip
 
 from dicombq import export, staging
 from dicombq.disposition import Disposition, TableState
@@ -108,6 +108,21 @@ def fill(lab: Lab) -> None:
     write_truncated(lab.scans / "broken.dcm")
     (lab.scans / "empty.dcm").write_bytes(b"")
     (lab.scans / "notes.txt").write_text("notes")
+
+
+def test_the_small_shards_at_the_begin_of_a_listing_are_read_last(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(lab)
+    monkeypatch.setattr(staging, "SHARD_SIZE", 1)
+    monkeypatch.setattr(staging, "_SMALL_SHARDS", 1)
+    counts: list[int] = []
+
+    def counted(spec: staging.ShardSpec) -> staging.Receipt:
+        counts.append(spec.count)
+        return staging.stage_shard(spec)
+
+    monkeypatch.setattr(export, "stage_shard", counted)
+    lab.export()
+    assert counts == [3, 3, 1]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -381,10 +396,10 @@ def test_ctrl_c_while_files_are_read_cancels(lab: Lab) -> None:
 def test_a_full_disk_is_told_in_one_line(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(lab)
 
-    def full(self: gzip.GzipFile, data: Any) -> int:
+    def full(self: igzip.IGzipFile, data: Any) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(gzip.GzipFile, "write", full)
+    monkeypatch.setattr(igzip.IGzipFile, "write", full)
     with pytest.raises(StorageFull, match="is full") as error:
         lab.export()
     assert lab.last().error == OperationError.of(error.value)

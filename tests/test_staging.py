@@ -140,6 +140,14 @@ def test_a_receipt_says_what_became_of_a_shard(folder: Path) -> None:
     assert receipt.longest_row == max(map(len, lines))
 
 
+def test_a_shard_staged_again_has_the_same_bytes(folder: Path) -> None:
+    first, again = (stage(folder, [found("/a", "1.1", Modality="CT")]) for _ in range(2))
+    assert first.file != again.file
+    staged = (folder / "shards" / first.file).read_bytes()
+    assert staged == (folder / "shards" / again.file).read_bytes()
+    assert staged[4:8] == bytes(4)  # no time: RFC 1952 2.3.1
+
+
 def test_a_row_has_the_extra_columns(folder: Path) -> None:
     receipt = stage(folder, [found("/a", "1.1", Modality="CT")], source="projects/p")
     assert rows_of(folder, receipt) == [

@@ -33,9 +33,9 @@ class LocalEngine:
     Parameters
     ----------
     workers
-        How many; 1 runs the shards in this process.
+        How many, with this process.
     few
-        Up to so many shards are run in this process too: others take half a second to start.
+        Up to so many shards are run in this process alone: another takes a quarter of a second to start.
     """
 
     workers: int
@@ -52,7 +52,7 @@ class LocalEngine:
         shards: Iterable[Shard],
         on_result: Callable[[Outcome], None],
     ) -> None:
-        """Call `function` for each shard, with two shards waiting for each worker.
+        """Call `function` for each shard, with two shards waiting for each of the other processes.
 
         Raises
         ------
@@ -73,19 +73,24 @@ class LocalEngine:
         shards: Iterable[Shard],
         on_result: Callable[[Outcome], None],
     ) -> None:
+        """Be one of the workers: the others take a while to start."""
+        others = self.workers - 1
         # spawned, not forked: threads of the client libraries do not survive a fork
-        pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
+        pool = ProcessPoolExecutor(others, multiprocessing.get_context("spawn"), initializer=_start_worker)
         pending: set[Future[Outcome]] = set()
         remaining = iter(shards)
         resource_tracker.ensure_running()  # it would lift the mask when it is started inside
         try:
             while True:
+                own = list(itertools.islice(remaining, 1))
                 with held_back():
-                    for shard in itertools.islice(remaining, 2 * self.workers - len(pending)):
+                    for shard in itertools.islice(remaining, 2 * others - len(pending)):
                         pending.add(pool.submit(function, shard))
+                for shard in own:
+                    on_result(function(shard))
                 if not pending:
                     break
-                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                finished, pending = wait(pending, timeout=0 if own else None, return_when=FIRST_COMPLETED)
                 for future in finished:
                     on_result(future.result())
         except BrokenProcessPool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import copy
-import gzip
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
+from isal import igzip
 
 from dicombq.disposition import Action, Disposition, TableState, decide
 from dicombq.errors import (
@@ -326,10 +326,10 @@ def _join(files: Sequence[Path], body: Path) -> int:
     """Join staged files into one: a single gzip member, for BigQuery documents no several."""
     compress = sum(file.stat().st_size for file in files) < MAX_GZIP_SIZE
     with open_private(body) as raw:
-        opened: Any = gzip.GzipFile("", "wb", 1, raw) if compress and files else raw
+        opened: Any = igzip.IGzipFile("", "wb", fileobj=raw) if compress and files else raw
         with opened as out:
             for file in files:
-                with gzip.open(file) as staged:
+                with igzip.open(file) as staged:
                     shutil.copyfileobj(staged, out, 1 << 20)
     return body.stat().st_size
 

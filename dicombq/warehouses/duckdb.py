@@ -44,8 +44,8 @@ _ROW_GROUP_SIZE = 8192
 _FILES_AT_ONCE = 100
 """Files that one statement reads: until its end it keeps about 50 KB of each."""
 
-_LOAD_MEMORY = 80 << 20
-_LOAD_MEMORY_PER_COLUMN = 128 << 10
+_LOAD_MEMORY = 100 << 20
+_LOAD_MEMORY_PER_COLUMN = 160 << 10
 _FIELD_TYPES = {
     "varchar": "STRING",
     "bigint": "INTEGER",
@@ -146,7 +146,7 @@ class DuckdbWarehouse:
         try:
             with interrupts():
                 if not (read_only or os.path.exists(self._file)):
-                    self._create()
+                    self._create(connection)
                 self._attach(connection, read_only=read_only)
                 connection.execute(f"USE {quote(_CATALOG)}")
                 connection.execute("SET TimeZone = 'UTC'")
@@ -157,13 +157,12 @@ class DuckdbWarehouse:
             with contextlib.suppress(duckdb.Error):
                 connection.close()
 
-    def _create(self) -> None:
+    def _create(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make an empty file that appears whole: what a crash or a full disk cut off, DuckDB does not open again."""
         temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}.tmp")
         try:
-            with duckdb.connect() as connection:
-                connection.execute(f"ATTACH {_literal(str(temporary))} AS new (TYPE duckdb)")
-                connection.execute("DETACH new")
+            connection.execute(f"ATTACH {_literal(str(temporary))} AS new (TYPE duckdb)")
+            connection.execute("DETACH new")
             temporary.chmod(0o600)
             with contextlib.suppress(FileExistsError):  # somebody else made it
                 os.link(temporary, self._file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from dicombq.operations.state import Operation, State
 from dicombq.operations.store import OperationStore
+from dicombq.staging import Receipt, ShardSpec, stage_shard
 from dicombq.warehouses import bigquery as bigquery_warehouse
 from tests.cli.conftest import Result, Run
 from tests.fakes.bigquery import BigQueryFake, Fault
@@ -58,13 +60,17 @@ def test_1_for_an_error_in_sql(run: Run, scans: Path) -> None:
     assert "Nothing" in error_of(run("query", "SELECT Nothing FROM dicom.scans"), 1)
 
 
+def stage_or_be_killed(spec: ShardSpec) -> Receipt:
+    if multiprocessing.parent_process():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return stage_shard(spec)
+
+
 def test_1_for_a_worker_that_was_killed(run: Run, scans: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     from dicombq import export, staging
-    from tests.engines.test_local import kill_own_process
 
     monkeypatch.setattr(staging, "SHARD_SIZE", 1)
-    monkeypatch.setattr(export, "_spec", lambda request, folder, number, offset, count: 1)
-    monkeypatch.setattr(export, "stage_shard", kill_own_process)
+    monkeypatch.setattr(export, "stage_shard", stage_or_be_killed)
     result = run("export", "bq", "scans", "--workers=2")
     assert error_of(result, 1) == "a worker process was killed."
     assert "to complete...failed.\n" in result.err

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import itertools
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from textwrap import dedent
 
@@ -21,6 +24,16 @@ def own_process(_shard: int) -> int:
     return os.getpid()
 
 
+def is_elsewhere() -> bool:
+    return multiprocessing.parent_process() is not None
+
+
+def wait_elsewhere(shard: int) -> int:
+    if is_elsewhere():
+        time.sleep(0.5)
+    return shard
+
+
 def kill_own_process(shard: int) -> int:
     if shard == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -31,8 +44,12 @@ def refuse(shard: int) -> int:
     raise ValueError(shard)
 
 
+def refuse_elsewhere(shard: int) -> int:
+    return refuse(shard) if is_elsewhere() else shard
+
+
 def signals_left_to_the_parent(_shard: int) -> bool:
-    return signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    return is_elsewhere() == (signal.getsignal(signal.SIGINT) == signal.SIG_IGN)
 
 
 def ends_at_sigterm(_shard: int) -> bool:
@@ -68,10 +85,17 @@ def test_a_single_shard_is_done_in_this_process() -> None:
     assert outcomes == [os.getpid()]
 
 
-def test_several_shards_are_done_in_other_processes() -> None:
+def test_this_process_is_one_of_the_workers() -> None:
     outcomes: list[int] = []
     LocalEngine(2).map_shards(own_process, [1, 2], outcomes.append)
-    assert os.getpid() not in outcomes
+    assert os.getpid() in outcomes
+    assert len(set(outcomes)) == 2
+
+
+def test_while_shards_wait_for_another_process_this_one_goes_on() -> None:
+    outcomes: list[int] = []
+    LocalEngine(2).map_shards(wait_elsewhere, range(6), outcomes.append)
+    assert outcomes == [0, 3, 4, 5, 1, 2]
 
 
 def test_workers_leave_ctrl_c_to_the_parent() -> None:
@@ -93,15 +117,21 @@ def test_an_error_of_a_shard_comes_through(workers: int) -> None:
         LocalEngine(workers).map_shards(refuse, [7, 7], lambda _outcome: None)
 
 
+def test_an_error_in_another_process_comes_through() -> None:
+    with pytest.raises(ValueError, match="1"):
+        LocalEngine(2).map_shards(refuse_elsewhere, range(2), lambda _outcome: None)
+
+
 def test_ctrl_c_ends_the_workers() -> None:
     processes: set[int] = set()
 
     def interrupt(process: int) -> None:
-        processes.add(process)
-        raise KeyboardInterrupt
+        if process != os.getpid():
+            processes.add(process)
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        LocalEngine(2).map_shards(own_process, range(100), interrupt)
+        LocalEngine(2).map_shards(own_process, itertools.count(), interrupt)
     assert processes
     assert all(is_gone(process) for process in processes)
 
@@ -111,11 +141,12 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     script.write_text(
         dedent(
             """
-            import os, signal, sys, time
+            import multiprocessing, time
             from dicombq.engines.local import LocalEngine
 
             def hold(shard):
-                print(os.getpid(), flush=True)
+                if multiprocessing.parent_process():
+                    print("started", flush=True)
                 time.sleep(600)
 
             if __name__ == "__main__":

@@ -143,9 +143,9 @@ def stopped_at(
     raise AssertionError(f"no export could be stopped while it was {moment}")
 
 
-def is_reading(arena: Arena) -> bool:
-    """Tell whether a worker has begun to write a shard."""
-    return any(arena.home.glob("operations/*/shards/*"))
+def are_reading(arena: Arena, processes: int) -> bool:
+    """Tell whether so many processes have begun to write shards."""
+    return len({file.name.split("-")[1] for file in arena.home.glob("operations/*/shards/*")}) == processes
 
 
 def cancel(arena: Arena, begun: Running) -> float:

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from dicombq.locks import holder_of, is_locked
 from dicombq.operations.state import State
 from tests.proofs.kills import LOADING, STAGING, check_goes_on
 from tests.proofs.scenes import APPEND, NEW, REPLACE, Arena, Scene
-from tests.proofs.signals import Running, is_reading, running, stopped_at, wait_until
+from tests.proofs.signals import Running, are_reading, running, stopped_at, wait_until
 from tests.proofs.zygote import Zygote
 
 RACERS = 20
@@ -77,7 +78,8 @@ def test_one_of_many_has_the_table_and_the_others_say_who(scene: Scene) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_owner_that_is_killed_holds_nothing(scene: Scene, workers: int) -> None:
-    with stopped_at(scene, REPLACE, STAGING, f"--workers={workers}", condition=is_reading) as (arena, begun):
+    condition = partial(are_reading, processes=workers)
+    with stopped_at(scene, REPLACE, STAGING, f"--workers={workers}", condition=condition) as (arena, begun):
         command = arena.export(scene.scans, "--workers=1")
         with running(arena.home, *command) as other:
             check_refused(other, begun.pid)

@@ -6,6 +6,7 @@ import itertools
 import json
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from tests.proofs.scenes import LONG, REPLACE, Scene
 from tests.proofs.servers import Desk, heal
 from tests.proofs.signals import (
     Running,
+    are_reading,
     cancel,
     check_ended,
     check_signalled_at,
-    is_reading,
     running,
     stopped_at,
     wait_until,
@@ -77,7 +78,8 @@ def test_an_export_that_gets_a_signal_ends_with_its_code_and_can_go_on(
 
 
 def test_ctrl_c_at_a_terminal_reaches_the_workers_and_ends_in_one_line(scene: Scene) -> None:
-    with stopped_at(scene, REPLACE, STAGING, "--workers=2", condition=is_reading) as (arena, begun):
+    condition = partial(are_reading, processes=2)
+    with stopped_at(scene, REPLACE, STAGING, "--workers=2", condition=condition) as (arena, begun):
         begun.signal(signal.SIGINT, group=True)
         begun.signal(signal.SIGCONT, group=True)
         check_ended(scene, arena, begun, 130, State.CANCELLED)
