@@ -208,8 +208,7 @@ def _stage(
 ) -> None:
     _enter(running, State.STAGING, progress)
     folder = running.operation.folder
-    numbers = reversed(_missing_shards(listing, folder))  # the small ones last: the workers end about together
-    specs = (_spec(request, folder, number, *listing.shards[number]) for number in numbers)
+    specs = (_spec(request, folder, number, *listing.shards[number]) for number in _missing_shards(listing, folder))
     engine.map_shards(stage_shard, specs, lambda receipt: _count_staged(receipt, running, progress))
 
 

@@ -110,21 +110,6 @@ def fill(lab: Lab) -> None:
     (lab.scans / "notes.txt").write_text("notes")
 
 
-def test_the_small_shards_at_the_begin_of_a_listing_are_read_last(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(lab)
-    monkeypatch.setattr(staging, "SHARD_SIZE", 1)
-    monkeypatch.setattr(staging, "_SMALL_SHARDS", 1)
-    counts: list[int] = []
-
-    def counted(spec: staging.ShardSpec) -> staging.Receipt:
-        counts.append(spec.count)
-        return staging.stage_shard(spec)
-
-    monkeypatch.setattr(export, "stage_shard", counted)
-    lab.export()
-    assert counts == [3, 3, 1]
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_is_found_succeeds_fails_or_is_a_duplicate(
     lab: Lab, workers: int, monkeypatch: pytest.MonkeyPatch

@@ -19,6 +19,7 @@ from dicombq.errors import Failed
 from dicombq.signals import held_back
 
 _PAUSE = 0.2  # seconds
+_LONG = 1.0  # seconds
 
 
 def usable_cores() -> int:
@@ -35,7 +36,7 @@ class LocalEngine:
     workers
         How many, with this process.
     few
-        Up to so many shards are run in this process alone: another takes a quarter of a second to start.
+        Up to so many shards are run in this process alone, for a second: another takes a quarter of that to start.
     """
 
     workers: int
@@ -59,13 +60,16 @@ class LocalEngine:
         Failed
             Where a worker was killed.
         """
+        begin = time.monotonic()
         remaining = iter(shards)
         first = list(itertools.islice(remaining, self.few + 1))
-        if self.workers == 1 or len(first) <= self.few:
-            for shard in itertools.chain(first, remaining):
+        remaining = itertools.chain(first, remaining)
+        for shard in remaining:
+            is_long = len(first) > self.few or time.monotonic() - begin > _LONG
+            if self.workers > 1 and is_long:
+                self._map_in_processes(function, itertools.chain([shard], remaining), on_result)
+            else:
                 on_result(function(shard))
-            return
-        self._map_in_processes(function, itertools.chain(first, remaining), on_result)
 
     def _map_in_processes(
         self,

@@ -12,6 +12,7 @@ from textwrap import dedent
 
 import pytest
 
+from dicombq.engines import local
 from dicombq.engines.local import LocalEngine, usable_cores
 from dicombq.errors import Failed
 
@@ -83,6 +84,16 @@ def test_a_single_shard_is_done_in_this_process() -> None:
     outcomes: list[int] = []
     LocalEngine(2).map_shards(own_process, [1], outcomes.append)
     assert outcomes == [os.getpid()]
+
+
+def test_few_shards_that_take_long_are_done_in_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes: list[int] = []
+    LocalEngine(2, few=8).map_shards(own_process, range(8), outcomes.append)
+    assert outcomes == [os.getpid()] * 8
+    monkeypatch.setattr(local, "_LONG", 0)
+    LocalEngine(2, few=8).map_shards(own_process, range(8), outcomes.append)
+    assert len(outcomes) == 16
+    assert len(set(outcomes)) == 2
 
 
 def test_this_process_is_one_of_the_workers() -> None:
