@@ -271,6 +271,7 @@ class BigQueryWarehouse:
         try:
             yield
         except KeyboardInterrupt:
+            self._cached = None  # an interrupt may leave the lock of a client's connections locked
             with contextlib.suppress(GoogleAPICallError, RetryError, *_NETWORK):
                 self._client.cancel_job(job_id, location=location, retry=_NO_RETRY, timeout=_CANCEL_TIMEOUT)
             raise

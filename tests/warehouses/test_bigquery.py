@@ -317,10 +317,14 @@ def test_the_view_is_standard_sql_over_the_table(bigquery: BigQueryFake, exporte
     assert view["useLegacySql"] is False
 
 
-def test_an_interrupt_cancels_the_job(
+def test_an_interrupt_cancels_the_job_though_it_left_the_connections_locked(
     bigquery: BigQueryFake, exporter: Exporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def wait_for_ever(*arguments: Any, **more: Any) -> None:
+        raise AssertionError("nobody unlocks them")
+
     def interrupt(*arguments: Any, **more: Any) -> None:
+        monkeypatch.setattr(exporter.warehouse._client, "_call_api", wait_for_ever)
         raise KeyboardInterrupt
 
     bigquery.job_polls = 1
