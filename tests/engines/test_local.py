@@ -55,7 +55,8 @@ def signals_left_to_the_parent(_shard: int) -> bool:
 
 def ends_at_sigterm(_shard: int) -> bool:
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    return signal.getsignal(signal.SIGTERM) == signal.SIG_DFL and signal.SIGTERM not in blocked
+    default = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL and signal.SIGTERM not in blocked
+    return default or not is_elsewhere()
 
 
 def is_gone(process: int) -> bool:
