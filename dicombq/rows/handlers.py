@@ -45,22 +45,24 @@ class Context(NamedTuple):
 
     Parameters
     ----------
-    settled
-        Whether Pixel Representation, if there is any, was seen in all data sets around it.
     unsettled
-        The same context where that is not so; None in this one.
+        The same context where Pixel Representation may yet come in a data set around it; None in that one.
     """
 
     charset: Charset = DEFAULT
     signed: bool = False
-    settled: bool = True
     unsettled: Context | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether Pixel Representation, if there is any, was seen in all data sets around it."""
+        return self.unsettled is not None
 
 
 @lru_cache(maxsize=256)
 def make_context(charset: Charset, signed: bool, settled: bool) -> Context:
     """Make a context; the same one for the same arguments, so that a run knows its own by identity."""
-    return Context(charset, signed, settled, make_context(charset, signed, settled=False) if settled else None)
+    return Context(charset, signed, make_context(charset, signed, settled=False) if settled else None)
 
 
 def inside(context: Context, tag: int) -> Context:

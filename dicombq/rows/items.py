@@ -36,8 +36,6 @@ class PlainItems:
     ----------
     places
         What is remembered of items, by the path of their columns with a final dot.
-    too_big
-        Bytes of an element that is left out.
 
     Attributes
     ----------
@@ -47,9 +45,7 @@ class PlainItems:
         Whether a DT was among any.
     """
 
-    def __init__(
-        self, window: Window, handlers: Handlers, instance: Instance, places: dict[str, Place], too_big: int
-    ) -> None:
+    def __init__(self, window: Window, handlers: Handlers, instance: Instance, places: dict[str, Place]) -> None:
         self.elements = 0
         self.has_datetime = False
         self._window = window
@@ -58,7 +54,6 @@ class PlainItems:
         self._places = places
         self._known: dict[str, tuple[Place, set[str]]] = {}
         """By path, with the names of the columns that were found there; none of them is ever taken back alone."""
-        self._too_big = too_big
 
     def attempt(
         self, record: Record, found: Column, position: int, end: int, context: Context, *, is_open: bool
@@ -88,7 +83,7 @@ class PlainItems:
         self, position: int, end: int, path: str, levels: int, context: Context, *, is_open: bool
     ) -> _Item | None:
         """Read an item in which `levels` sequences may be in one another."""
-        handlers, instance, too_big, buffer = self._handlers, self._instance, self._too_big, self._window.buffer
+        handlers, instance, buffer = self._handlers, self._instance, self._window.buffer
         find, unpack, unpack_long = handlers.get, handlers.unpack, handlers.unpack_long
         columns = instance.columns
         known = self._known.get(path)
@@ -102,7 +97,7 @@ class PlainItems:
         previous = -1
         elements = 1
         if is_open:
-            end = min(end, position + too_big, len(buffer))
+            end = min(end, len(buffer))
         if end > len(buffer):
             return None
         while position + 8 <= end:
@@ -134,7 +129,7 @@ class PlainItems:
                 stop = end
             else:
                 stop = position + length
-                if stop > end or length >= too_big:
+                if stop > end:
                     return None
             if step == DATETIME:
                 self.has_datetime = True

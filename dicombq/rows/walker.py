@@ -133,7 +133,7 @@ class _Walker(window.Window):
         self.use(part10.detect_encoding(syntax, first))
         self.places = memory.places((self.record_type, self.encoding, self.max_element_size))
         if self.record_type is Record:
-            self.plain = PlainItems(self, self.handlers, record.instance, self.places, self.max_element_size)
+            self.plain = PlainItems(self, self.handlers, record.instance, self.places)
         self.walk(record, position, self.size - self.base, _START, level=_DATA_SET)
 
     def walk(  # noqa: C901, PLR0912, PLR0915 - it runs for each element, where a call costs as much as its work

@@ -126,8 +126,8 @@ def test_what_is_beyond_the_limit_is_left_out_in_the_short_way_too(undefined: bo
 def test_what_frames_share_is_added_in_one_go_in_the_short_way_too(
     plain: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def group(number: int) -> bytes:
-        return sequence(CODES, element(0x00080100, "SH", f"C{number}"), element(0x00080104, "LO", "a meaning " * 12))
+    def shared(number: int) -> bytes:
+        return element(0x00080104, "LO", f"meaning {number} " * 12)
 
     added: list[bytes] = []
     add_to = Run.add_to
@@ -137,11 +137,32 @@ def test_what_frames_share_is_added_in_one_go_in_the_short_way_too(
         add_to(self, *arguments)
 
     monkeypatch.setattr(Run, "add_to", note)
-    for shared in (1, 2, 1):
-        frames = [frame(number) + element(0x00400275, "SQ", group(shared)[12:]) for number in range(60)]
+    for meaning in (1, 2, 1):
+        contents = [element(0x00080100, "SH", f"C{number}") + shared(meaning) for number in range(60)]
+        frames = [sequence(CONTENT, content) + sequence(CODES, shared(meaning)) for content in contents]
         assert differential.check_agrees(scan(*frames)) == "equal"
     assert plain[FRAMES_NAME] > 90
-    assert len(added) > 120
+    assert sum(each == shared(1) for each in added) > 80
+    assert sum(each.endswith(shared(1)) and each != shared(1) for each in added) > 80
+
+
+@pytest.mark.parametrize("at", range(20, 30))
+def test_elements_that_do_not_ascend_in_one_frame_are_handed_over(at: int) -> None:
+    late = element(0x00100020, "LO", "late")
+    texts = [
+        element(0x00080100, "SH", f"C{number}") + element(0x00104000, "LT", "shared " * 20) for number in range(30)
+    ]
+    for before in (frame, texts.__getitem__):
+        frames = [before(number) + (late if number == at else b"") for number in range(30)]
+        assert differential.check_agrees(scan(*frames)) == differential.HANDED_OVER
+
+
+@pytest.mark.parametrize("at", range(30))
+def test_a_time_zone_behind_a_dt_of_one_item_is_followed(at: int) -> None:
+    moments = [element(0x0040A13A, "DT", "20260211100000") if number == at else b"" for number in range(30)]
+    items = [element(0x00080100, "SH", str(number)) + moment for number, moment in enumerate(moments)]
+    data = instance(sequence(0x00080110, *items), element(0x00080201, "SH", "+0100"))
+    assert differential.check_agrees(data) == "equal"
 
 
 def test_an_item_of_more_elements_than_the_short_way_takes_is_read(
