@@ -6,11 +6,15 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dicombq.cli.main import main
 from tests.instances import write_instance, write_truncated
+
+if TYPE_CHECKING:
+    from tests.cli.gate import Gate  # which imports from here
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,16 @@ def scans(here: Path) -> Path:
     for number in (1, 2):
         write_instance(here / "scans" / f"{number}.dcm", number)
     return here / "scans"
+
+
+@pytest.fixture
+def gate(here: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """Where exports stop until it is opened."""
+    from tests.cli.gate import Gate
+
+    gate = Gate(tmp_path, home, monkeypatch)
+    yield gate
+    gate.open()
 
 
 @pytest.fixture

@@ -29,8 +29,7 @@ STORE = "projects/local/locations/local/datasets/dicom/dicomStores/scans"
 
 
 @pytest.fixture
-def gate(here: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    gate = Gate(tmp_path, home, monkeypatch)
+def gate(gate: Gate) -> Iterator[Gate]:
     yield gate
     gate.open()
     for operation in gate.store.list()[0]:

@@ -23,13 +23,6 @@ STORE = "projects/local/locations/local/datasets/dicom/dicomStores/scans"
 
 
 @pytest.fixture
-def gate(here: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    gate = Gate(tmp_path, home, monkeypatch)
-    yield gate
-    gate.open()
-
-
-@pytest.fixture
 def running(gate: Gate, scans: Path) -> Iterator[str]:
     """The ID of an export that runs in another process."""
     with start("export", "bq", "scans") as process:
