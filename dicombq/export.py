@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from dicombq import __version__
-from dicombq.disposition import Action, Disposition, decide
 from dicombq.engines.base import Engine
 from dicombq.errors import Cancelled, DicombqError, Failed, SchemaConflict, SourceChanged
-from dicombq.files import printable, storage_errors
 from dicombq.names import TableUri, read_table_uri
 from dicombq.operations.running import RunningOperation
 from dicombq.operations.state import Counters, LogEntry, Operation, State
@@ -38,6 +36,8 @@ from dicombq.staging import (
     write_listing,
 )
 from dicombq.stores.base import InstanceRef, Listed, Store
+from dicombq.system.files import printable, storage_errors
+from dicombq.table.disposition import Action, Disposition, decide
 from dicombq.table.fields import Conflict, Field, merge
 from dicombq.table.mapping import MAX_ELEMENT_SIZE, flattened_fields, json_fields
 from dicombq.warehouses.base import FieldConflict, Load, Table, Warehouse
@@ -134,7 +134,7 @@ def plan(request: ExportRequest, warehouse: Warehouse[Any]) -> Plan:
     Raises
     ------
     TableExists, TableNotEmpty
-        As `dicombq.disposition.decide`.
+        As `dicombq.table.disposition.decide`.
     SchemaConflict
         Where the table's extra columns are of other types, as with the other schema.
     """

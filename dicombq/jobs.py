@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dicombq import cloud_logging, export
+from dicombq import export
 from dicombq.engines.local import LocalEngine
 from dicombq.errors import Cancelled, OperationEnded
 from dicombq.export import ExportRequest, Progress
-from dicombq.files import open_private, printable, storage_errors
-from dicombq.locks import FileLock, Holder
 from dicombq.names import DuckdbTable, Parent, StoreName, TableUri
+from dicombq.operations import cloud_logging
 from dicombq.operations.running import RunningOperation
 from dicombq.operations.state import LogEntry, Operation, State
 from dicombq.operations.store import OperationStore
 from dicombq.stores.registry import reopen_store
+from dicombq.system.files import open_private, printable, storage_errors
+from dicombq.system.locks import FileLock, Holder
 from dicombq.warehouses.base import Warehouse
 from dicombq.warehouses.registry import open_warehouse
 

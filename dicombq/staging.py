@@ -26,10 +26,10 @@ from isal import igzip
 
 from dicombq import __version__
 from dicombq.errors import Failed
-from dicombq.files import open_private, sync_folder, write_atomic
 from dicombq.operations.state import Counters, LogEntry
 from dicombq.rows.record import Record
 from dicombq.stores.base import Failure, Found, InstanceRef, Listed, Result, Skipped, Store
+from dicombq.system.files import open_private, sync_folder, write_atomic
 
 SHARD_SIZE = 200
 """Instances in a shard; in a long listing the later ones have three times as many, for each costs a load 5 ms."""

@@ -16,8 +16,8 @@ import duckdb
 import pytest
 from google.cloud import bigquery
 
-from dicombq.disposition import Disposition
 from dicombq.names import BigQueryTable, DuckdbTable
+from dicombq.table.disposition import Disposition
 from dicombq.table.fields import Field
 from dicombq.table.view import view_name
 from dicombq.warehouses.base import Load, LoadResult, Warehouse

@@ -12,7 +12,6 @@ import pytest
 from isal import igzip
 
 from dicombq import export, staging
-from dicombq.disposition import Disposition, TableState
 from dicombq.engines.local import LocalEngine
 from dicombq.errors import (
     Cancelled,
@@ -31,6 +30,7 @@ from dicombq.operations.state import Operation, OperationError, State
 from dicombq.operations.store import OperationStore
 from dicombq.stores.folder import FolderStore
 from dicombq.table import fields
+from dicombq.table.disposition import Disposition, TableState
 from dicombq.table.fields import Field
 from dicombq.warehouses.base import LoadResult, Table
 from dicombq.warehouses.duckdb import DuckdbWarehouse

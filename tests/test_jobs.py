@@ -9,7 +9,6 @@ import duckdb
 import pytest
 
 from dicombq import jobs
-from dicombq.disposition import Disposition
 from dicombq.errors import DestinationChanged, Locked, OperationEnded, SourceChanged, TableExists, Temporary
 from dicombq.export import BigQueryDestination, ExportRequest
 from dicombq.jobs import Settings
@@ -17,6 +16,7 @@ from dicombq.names import DuckdbTable, Parent
 from dicombq.operations.state import Counters, Operation, State
 from dicombq.operations.store import OperationStore
 from dicombq.stores.folder import FolderStore
+from dicombq.table.disposition import Disposition
 from tests.instances import write_instance, write_truncated
 
 

@@ -53,7 +53,7 @@ def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 def check_cloud_logging(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     """Refuse to log to Cloud Logging where its client is not installed, before anything is done."""
     if value:
-        from dicombq.cloud_logging import is_installed
+        from dicombq.operations.cloud_logging import is_installed
 
         if not is_installed():
             raise click.BadParameter(

@@ -94,8 +94,8 @@ def BQ(  # noqa: N802 - a command object
     """
     from dicombq import export, jobs
     from dicombq.cli.operations import run_command
-    from dicombq.disposition import Disposition
     from dicombq.stores.registry import open_store
+    from dicombq.table.disposition import Disposition
     from dicombq.table.mapping import MAX_ELEMENT_SIZE
     from dicombq.warehouses.registry import find_table, open_warehouse
 

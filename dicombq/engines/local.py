@@ -16,7 +16,7 @@ from multiprocessing import resource_tracker
 
 from dicombq.engines.base import Outcome, Shard
 from dicombq.errors import Failed
-from dicombq.signals import held_back
+from dicombq.system.signals import held_back
 
 _PAUSE = 0.2  # seconds
 _LONG = 1.0  # seconds

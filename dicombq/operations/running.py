@@ -25,11 +25,11 @@ from dicombq.errors import (
     StorageFull,
     Temporary,
 )
-from dicombq.files import open_private, write_atomic
-from dicombq.locks import FileLock
 from dicombq.operations.state import LogEntry, Operation, OperationError, State
-from dicombq.signals import held_back
-from dicombq.times import now
+from dicombq.system.files import open_private, write_atomic
+from dicombq.system.locks import FileLock
+from dicombq.system.signals import held_back
+from dicombq.system.times import now
 
 CANCEL = "cancel"
 """The file in an operation's folder that asks it to end."""

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.errors import DicombqError, Failed, NotFound, OperationEnded, StateDamaged, StillRunning
-from dicombq.files import open_private, storage_errors
-from dicombq.locks import FileLock, Holder, is_locked
 from dicombq.names import Parent
 from dicombq.operations.running import CANCEL, RunningOperation
 from dicombq.operations.state import Operation, State
-from dicombq.times import now
+from dicombq.system.files import open_private, storage_errors
+from dicombq.system.locks import FileLock, Holder, is_locked
+from dicombq.system.times import now
 
 _POLL = 0.1
 _DAMAGED = "state.json.damaged"

@@ -12,12 +12,12 @@ from typing import BinaryIO
 
 from dicombq.dicom.values import timestamp
 from dicombq.errors import Failed, NotFound, NotPermitted
-from dicombq.files import printable
 from dicombq.names import Parent, StoreName
 from dicombq.rows.base import NotAnInstance, Unreadable
 from dicombq.rows.reader import read_row
 from dicombq.rows.record import Record
 from dicombq.stores.base import Failure, Found, InstanceRef, Listed, Result, Skipped
+from dicombq.system.files import printable
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _CHANGED = Failure("", "ABORTED", "the file changed while it was read")

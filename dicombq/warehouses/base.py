@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from dicombq.disposition import Action, Disposition, TableState
 from dicombq.errors import DestinationChanged
 from dicombq.names import TableUri
+from dicombq.table.disposition import Action, Disposition, TableState
 from dicombq.table.fields import Conflict, Field, Merge, check_limits, merge
 
 TableT_contra = TypeVar("TableT_contra", contravariant=True)
@@ -124,7 +124,7 @@ class Warehouse(Protocol[TableT_contra]):
         Raises
         ------
         TableExists, TableNotEmpty
-            As `dicombq.disposition.decide`.
+            As `dicombq.table.disposition.decide`.
         FieldConflict
             Where the table has columns of other types.
         TooManyColumns

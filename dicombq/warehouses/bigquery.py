@@ -22,7 +22,6 @@ from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 from isal import igzip
 
-from dicombq.disposition import Action, Disposition, TableState, decide
 from dicombq.errors import (
     CancelledElsewhere,
     DicombqError,
@@ -38,8 +37,9 @@ from dicombq.errors import (
     TableNotEmpty,
     Temporary,
 )
-from dicombq.files import open_private
 from dicombq.names import BigQueryTable
+from dicombq.system.files import open_private
+from dicombq.table.disposition import Action, Disposition, TableState, decide
 from dicombq.table.fields import Field, Merge, from_bigquery, to_bigquery
 from dicombq.table.view import view_name, view_query
 from dicombq.warehouses.base import Load, LoadResult, QueryResult, Table, fields_after, is_gone
@@ -151,7 +151,7 @@ class BigQueryWarehouse:
 
     def query(self, sql: str) -> QueryResult:
         """Answer a query in GoogleSQL."""
-        from dicombq.warehouses.googlesql import standard_names  # noqa: PLC0415 - exports do not need sqlglot
+        from dicombq.warehouses.googlesql.queries import standard_names  # noqa: PLC0415 - exports do not need sqlglot
 
         with _query_errors():
             rows = self._client.query(standard_names(sql), job_retry=None).result(retry=self._retry)

@@ -12,7 +12,6 @@ from typing import Any
 
 import duckdb
 
-from dicombq.disposition import Action, TableState, decide
 from dicombq.errors import (
     DicombqError,
     Failed,
@@ -25,6 +24,7 @@ from dicombq.errors import (
     StorageFull,
 )
 from dicombq.names import DuckdbTable
+from dicombq.table.disposition import Action, TableState, decide
 from dicombq.table.fields import Field, Merge, count, duckdb_type, quote
 from dicombq.table.view import view_name, view_query
 from dicombq.warehouses.base import Load, LoadResult, QueryResult, Table, fields_after, is_gone
@@ -125,7 +125,7 @@ class DuckdbWarehouse:
 
     def query(self, sql: str) -> QueryResult:
         """Answer a query in GoogleSQL; the file is opened read-only and nothing outside it can be read."""
-        from dicombq.warehouses.googlesql import to_duckdb  # noqa: PLC0415 - exports do not need sqlglot
+        from dicombq.warehouses.googlesql.queries import to_duckdb  # noqa: PLC0415 - exports do not need sqlglot
 
         translated = to_duckdb(sql, catalog=_CATALOG)
         if not os.path.exists(self._file):

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dicombq.locks import Holder, holder_of, is_locked
 from dicombq.operations.state import State
 from dicombq.operations.store import OperationStore
+from dicombq.system.locks import Holder, holder_of, is_locked
 from tests.cli.conftest import Run
 from tests.cli.gate import Gate
 from tests.fakes.bigquery import BigQueryFake

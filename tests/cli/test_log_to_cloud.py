@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from dicombq import cloud_logging, export
-from dicombq.locks import is_locked
+from dicombq import export
+from dicombq.operations import cloud_logging
 from dicombq.operations.running import RunningOperation
 from dicombq.operations.store import OperationStore
+from dicombq.system.locks import is_locked
 from tests.cli.conftest import Run
 from tests.fakes.bigquery import BigQueryFake
 from tests.fakes.cloud_logging import CloudLoggingFake
@@ -236,7 +237,7 @@ def test_the_client_is_imported_only_when_it_is_needed(scans: Path) -> None:
         "import sys\n"
         "from dicombq.cli.main import main\n"
         "assert main(['export', 'bq', 'scans']) == 0\n"
-        "assert 'dicombq.cloud_logging' in sys.modules\n"
+        "assert 'dicombq.operations.cloud_logging' in sys.modules\n"
         "assert not [name for name in sys.modules if name.startswith('google')]\n"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from dicombq.files import write_atomic
 from dicombq.operations import running
+from dicombq.system.files import write_atomic
 from tests.cli.conftest import Run
 from tests.fakes.bigquery import BigQueryFake, Fault
 from tests.instances import write_instance

@@ -1,7 +1,7 @@
 """Every step of a process that changes something on disk, counted, so that a test can act at one of them.
 
 Wrapped are the calls of `os` on paths below a folder, the methods of files that are opened for writing by
-`dicombq.files`, and the statements of DuckDB.
+`dicombq.system.files`, and the statements of DuckDB.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-import dicombq.files
+import dicombq.system.files
 
 SetAttribute = Callable[[Any, str, Any], None]
 
@@ -65,7 +65,7 @@ class Points:
             set_attribute(os, name, partial(self._by_descriptor, name, getattr(os, name)))
         for name in _BY_PATH:
             set_attribute(os, name, partial(self._by_path, name, getattr(os, name)))
-        set_attribute(dicombq.files, "open", partial(self._open_file, open))
+        set_attribute(dicombq.system.files, "open", partial(self._open_file, open))
         if self.statements:
             set_attribute(duckdb, "connect", partial(self._connect, duckdb.connect))
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dicombq.locks import holder_of, is_locked
 from dicombq.operations.state import State
+from dicombq.system.locks import holder_of, is_locked
 from tests.proofs.kills import LOADING, STAGING, check_goes_on
 from tests.proofs.scenes import APPEND, NEW, REPLACE, Arena, Scene
 from tests.proofs.signals import Running, are_reading, running, stopped_at, wait_until

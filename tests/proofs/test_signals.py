@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from dicombq.locks import holder_of
 from dicombq.operations.state import State
 from dicombq.operations.store import OperationStore
+from dicombq.system.locks import holder_of
 from tests.fakes.bigquery import BigQueryFake, Fault
 from tests.proofs.kills import LISTING, LOADING, STAGED, STAGING, count_steps
 from tests.proofs.scenes import LONG, REPLACE, Scene

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from dicombq.disposition import Disposition
 from dicombq.errors import (
     CancelledElsewhere,
     DicombqError,
@@ -24,6 +23,7 @@ from dicombq.errors import (
     Temporary,
 )
 from dicombq.names import BigQueryTable
+from dicombq.table.disposition import Disposition
 from dicombq.table.view import view_query
 from dicombq.warehouses.base import LoadResult
 from dicombq.warehouses.bigquery import BigQueryWarehouse

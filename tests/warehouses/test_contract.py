@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dicombq.disposition import Disposition, TableState
 from dicombq.errors import DicombqError, FailedPrecondition, NotAWarehouse, SqlError, TableExists, TableNotEmpty
+from dicombq.table.disposition import Disposition, TableState
 from dicombq.table.fields import Field
 from dicombq.table.mapping import DROPPED_TAGS, flattened_fields, json_fields
 from dicombq.warehouses.base import FieldConflict

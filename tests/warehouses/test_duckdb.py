@@ -22,7 +22,6 @@ from typing import Any
 import duckdb
 import pytest
 
-from dicombq.disposition import Disposition, TableState
 from dicombq.errors import (
     DicombqError,
     Failed,
@@ -36,6 +35,7 @@ from dicombq.errors import (
     TableExists,
 )
 from dicombq.names import DuckdbTable
+from dicombq.table.disposition import Disposition, TableState
 from dicombq.table.fields import Field
 from dicombq.warehouses import duckdb as duckdb_warehouse
 from dicombq.warehouses.base import FieldConflict, Load, LoadResult
@@ -391,7 +391,7 @@ def test_what_a_translation_lets_through_is_refused_by_duckdb(
     store.load()
     secret = store.scratch / "secret.txt"
     secret.write_text(CANARY)
-    monkeypatch.setattr("dicombq.warehouses.googlesql.to_duckdb", lambda sql, catalog: sql)
+    monkeypatch.setattr("dicombq.warehouses.googlesql.queries.to_duckdb", lambda sql, catalog: sql)
     with pytest.raises(SqlError):
         store.query(sql.format(secret=secret))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dicombq.errors import Failed, StorageFull
-from dicombq.files import open_private, printable, storage_errors, sync_folder, write_atomic
+from dicombq.system.files import open_private, printable, storage_errors, sync_folder, write_atomic
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from dicombq.errors import DicombqError, NotAuthenticated, NotPermitted, Temporary
-from dicombq.files import open_private, printable
-from dicombq.signals import held_back
+from dicombq.system.files import open_private, printable
+from dicombq.system.signals import held_back
 
 ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING"
 """The environment variable by which gcloud is sent to another server; the client has none."""

@@ -1,6 +1,6 @@
 """GoogleSQL, as it is on BigQuery, for the embedded DuckDB warehouse: queries, their names and their sources.
 
-sqlglot parses the query and writes it for DuckDB; this module and ``googlesql_values``, which knows what
+sqlglot parses the query and writes it for DuckDB; this module and ``values``, which knows what
 expressions mean, only correct the tree in between, where the two would answer differently, and refuse what
 they can't make equal.
 
@@ -19,7 +19,7 @@ from sqlglot import TokenType, exp
 from sqlglot.errors import ErrorLevel, ParseError, TokenError, UnsupportedError
 
 from dicombq.errors import SqlError
-from dicombq.warehouses.googlesql_values import ON_BIGQUERY, check_function, fill, mend
+from dicombq.warehouses.googlesql.values import ON_BIGQUERY, check_function, fill, mend
 
 # What sqlglot would warn of is refused here, and its warnings would print the query.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)

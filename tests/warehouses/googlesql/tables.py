@@ -6,7 +6,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from dicombq.warehouses.googlesql import to_duckdb
+from dicombq.warehouses.googlesql.queries import to_duckdb
 
 Run = Callable[[str], list[tuple[Any, ...]]]
 Columns = Callable[[str], list[str]]

@@ -7,9 +7,9 @@ from typing import IO, Any
 
 import pytest
 
-from dicombq import cloud_logging
-from dicombq.cloud_logging import CloudLog
 from dicombq.errors import NotAuthenticated, NotPermitted, Temporary
+from dicombq.operations import cloud_logging
+from dicombq.operations.cloud_logging import CloudLog
 from tests.fakes.cloud_logging import CloudLoggingFake, write_key
 from tests.fakes.cloud_logging import cloud_logging as serve
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dicombq.disposition import Action, Disposition, TableState, decide
 from dicombq.errors import FailedPrecondition, TableExists, TableNotEmpty
+from dicombq.table.disposition import Action, Disposition, TableState, decide
 
 MISSING, EMPTY, ROWS = TableState.MISSING, TableState.EMPTY, TableState.ROWS
 NONE, WRITE_EMPTY = Disposition.NONE, Disposition.WRITE_EMPTY

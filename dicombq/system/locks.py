@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.errors import Locked
-from dicombq.times import now
+from dicombq.system.times import now
 
 _LOOK = 0.3
 """Seconds that a lock is tried for at least: somebody may only be looking whether it is held."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dicombq import locks
 from dicombq.errors import Locked
-from dicombq.locks import FileLock, Holder, holder_of, is_locked
+from dicombq.system import locks
+from dicombq.system.locks import FileLock, Holder, holder_of, is_locked
 
 GONE = 4_194_305
 """No process has this ID: the kernel's greatest is one less."""
@@ -61,7 +61,7 @@ def test_a_lock_that_is_refused_is_not_held(path: Path) -> None:
 
 
 def test_waiting_gets_the_lock_when_it_is_released(path: Path) -> None:
-    script = "import sys, dicombq.locks as l; k = l.FileLock.acquire(l.Path(sys.argv[1]), '', l.Holder.process()); "
+    script = "import sys; from dicombq.system import locks as l; k = l.FileLock.acquire(l.Path(sys.argv[1]), '', l.Holder.process()); "
     script += "print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -76,8 +76,8 @@ def test_waiting_gets_the_lock_when_it_is_released(path: Path) -> None:
 
 
 def test_the_lock_of_a_killed_process_is_free(path: Path) -> None:
-    script = "import os, sys, dicombq.locks as l; k = l.FileLock.acquire(l.Path(sys.argv[1]), '', l.Holder.process()); "
-    script += "os.kill(os.getpid(), 9)"
+    script = "import os, sys; from dicombq.system import locks as l; k = l.FileLock.acquire("
+    script += "l.Path(sys.argv[1]), '', l.Holder.process()); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", script, str(path)], check=False)
     holder = holder_of(path)
     assert holder is not None

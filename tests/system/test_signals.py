@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from dicombq.signals import held_back
+from dicombq.system.signals import held_back
 
 
 def hold_back_ctrl_c() -> None:

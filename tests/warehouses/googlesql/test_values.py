@@ -8,8 +8,8 @@ import duckdb
 import pytest
 
 from dicombq.errors import SqlError
-from dicombq.warehouses.googlesql import to_duckdb
-from tests.warehouses.googlesql_tables import Run, database, run
+from dicombq.warehouses.googlesql.queries import to_duckdb
+from tests.warehouses.googlesql.tables import Run, database, run
 
 __all__ = ["database", "run"]  # fixtures
 

@@ -1,0 +1,1 @@
+"""GoogleSQL, as it is on BigQuery, for the embedded DuckDB warehouse."""
