@@ -61,8 +61,8 @@ def test_a_lock_that_is_refused_is_not_held(path: Path) -> None:
 
 
 def test_waiting_gets_the_lock_when_it_is_released(path: Path) -> None:
-    script = "import sys; from dicombq.system import locks as l; k = l.FileLock.acquire(l.Path(sys.argv[1]), '', l.Holder.process()); "
-    script += "print(flush=True); sys.stdin.read()"
+    script = "import sys; from dicombq.system import locks as l; k = l.FileLock.acquire("
+    script += "l.Path(sys.argv[1]), '', l.Holder.process()); print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as owner:
