@@ -92,12 +92,15 @@ def BQ(  # noqa: N802 - a command object
     Every file below the folder is looked at; what is DICOM is known by its content, not by its name.
     The exit code is 3 where some instances could not be read: see `dicombq operations logs`.
     """
-    from dicombq import export, jobs
     from dicombq.cli.operations import run_command
+    from dicombq.export.request import BigQueryDestination, ExportRequest
+    from dicombq.export.task import export_task
+    from dicombq.operations import jobs
+    from dicombq.operations.kinds import Settings
     from dicombq.stores.registry import open_store
     from dicombq.table.disposition import Disposition
     from dicombq.table.mapping import MAX_ELEMENT_SIZE
-    from dicombq.warehouses.registry import find_table, open_warehouse
+    from dicombq.warehouses.registry import find_table
 
     if overwrite_table and write_disposition:
         output.warning("--overwrite-table is ignored, because --write-disposition is given.")
@@ -107,19 +110,20 @@ def BQ(  # noqa: N802 - a command object
         disposition = Disposition.WRITE_TRUNCATE if overwrite_table else Disposition.NONE
     source = open_store(store, config.parent(project, location, dataset))
     table = find_table(bq_table, config.home, source.name)
-    settings = jobs.Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
-    destination = export.BigQueryDestination(table, disposition, schema == "json", include_source_store)
-    request = export.ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE)
+    settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
+    destination = BigQueryDestination(table, disposition, schema == "json", include_source_store)
+    request = ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE)
+    task = export_task(request, settings)
     if dry_run:
-        output.resource(export.plan(request, open_warehouse(table, lock_timeout)).to_dict())
+        output.resource(task.plan().to_dict())
         return 0
     if async_:
-        operation = jobs.detach(request, settings, run_command(workers, lock_timeout, log_to_cloud=log_to_cloud))
+        operation = jobs.detach(task, settings, run_command(workers, lock_timeout, log_to_cloud=log_to_cloud))
         output.status(f"Request issued for: [{source.name.store}]")
         output.status(f"Check operation [{operation.name}] for status.")
         output.resource(operation.to_api())
         return 0
-    with jobs.begin(request, settings) as job:
+    with jobs.begin(task, settings) as job:
         output.status(f"Request issued for: [{source.name.store}]")
         with output.waiting(str(job.operation.name)) as progress:
             job.run(progress)

@@ -55,6 +55,11 @@ def run_command(workers: int | None, lock_timeout: float | None, *, log_to_cloud
     return [*_DICOMBQ, "operations", "_run", *given]
 
 
+def _know_kinds() -> None:
+    """Import all kinds of operations: each registers itself, to be gone on with."""
+    import dicombq.export.task  # noqa: F401 - see above
+
+
 @click.command(
     "describe",
     cls=Command,
@@ -208,10 +213,12 @@ def RESUME(  # noqa: N802 - a command object
 
     Files that were added since it began are not part of it: run a new export for them.
     """
-    from dicombq import jobs
     from dicombq.names import operation_id
+    from dicombq.operations import jobs
+    from dicombq.operations.kinds import Settings
 
-    settings = jobs.Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
+    _know_kinds()
+    settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
     with jobs.resume(operation_id(operation), settings) as job, output.waiting(str(job.operation.name)) as progress:
         job.run(progress)
     return output.export_ended(job.operation, settings.home, job.running.debug)
@@ -270,7 +277,9 @@ def RUN(  # noqa: N802 - a command object
     **_names: str | None,
 ) -> None:
     """Run OPERATION in this process, which has inherited its locks."""
-    from dicombq import jobs
+    from dicombq.operations import jobs
+    from dicombq.operations.kinds import Settings
 
-    with jobs.adopt(operation, locks, jobs.Settings(config.home(), workers, lock_timeout, log_to_cloud)) as job:
+    _know_kinds()
+    with jobs.adopt(operation, locks, Settings(config.home(), workers, lock_timeout, log_to_cloud)) as job:
         job.run(lambda _operation: None)

@@ -25,7 +25,8 @@ from dicombq.errors import (
     StorageFull,
     Temporary,
 )
-from dicombq.operations.state import LogEntry, Operation, OperationError, State
+from dicombq.operations.log import LogEntry
+from dicombq.operations.state import Operation, OperationError, State
 from dicombq.system.files import open_private, write_atomic
 from dicombq.system.locks import FileLock
 from dicombq.system.signals import held_back

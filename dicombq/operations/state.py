@@ -12,7 +12,7 @@ from typing import Any
 from dicombq.errors import Cancelled, CancelledElsewhere, Crashed, DicombqError, NewerState, error_named
 from dicombq.names import OperationName, Parent
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 """Of state.json; an older one is migrated, a newer one refused."""
 
 _TYPE = "type.googleapis.com/google.cloud.healthcare"
@@ -50,17 +50,6 @@ class Counters:
 
 
 @dataclass(frozen=True)
-class LogEntry:
-    """A line of an operation's log; it never holds an element's value."""
-
-    severity: str
-    code: str
-    uri: str
-    tag: str
-    message: str
-
-
-@dataclass(frozen=True)
 class OperationError:
     """What ended an operation.
 
@@ -93,17 +82,23 @@ class Operation:
 
     Parameters
     ----------
+    kind
+        The name of its `dicombq.operations.kinds.Kind`.
+    method
+        Of the API's DicomService.
     api_version
         ``v1``, or ``v1beta1`` where a filter is used.
     store, target
-        What is exported, and where to.
+        The store that it began with, and the other end.
     request
-        The whole of what was asked for, so that it can be resumed; None where an older dicombq did not note it.
+        All that is needed to resume it; None where an older dicombq did not note it.
     load_begun
-        Whether the destination may have the rows.
+        Whether the destination may have been written.
     """
 
     id: str
+    kind: str
+    method: str
     parent: Parent
     store: str
     target: str
@@ -133,7 +128,7 @@ class Operation:
         counters = self.counters
         metadata: dict[str, Any] = {
             "@type": f"{_TYPE}.{self.api_version}.OperationMetadata",
-            "apiMethodName": f"google.cloud.healthcare.{self.api_version}.dicom.DicomService.ExportDicomData",
+            "apiMethodName": f"google.cloud.healthcare.{self.api_version}.dicom.DicomService.{self.method}",
             "counter": {name: str(getattr(counters, name)) for name in ("pending", "success", "failure")},
             "createTime": self.create_time,
             "logsUrl": self.logs_url,
@@ -150,7 +145,7 @@ class Operation:
         if self.error:
             result["error"] = {"code": self.error.code, "message": self.error.message}
         elif self.state is State.DONE:
-            result["response"] = {"@type": f"{_TYPE}.{self.api_version}.dicom.ExportDicomDataResponse"}
+            result["response"] = {"@type": f"{_TYPE}.{self.api_version}.dicom.{self.method}Response"}
         return result
 
     def raise_error(self) -> None:
@@ -209,4 +204,9 @@ def _note_no_request(state: dict[str, Any]) -> None:
     state["request"] = None
 
 
-_MIGRATIONS: dict[int, Callable[[dict[str, Any]], None]] = {1: _note_no_request}
+def _note_kind(state: dict[str, Any]) -> None:
+    """From version 2, which knew exports to tables only."""
+    state |= {"kind": "export bq", "method": "ExportDicomData"}
+
+
+_MIGRATIONS: dict[int, Callable[[dict[str, Any]], None]] = {1: _note_no_request, 2: _note_kind}

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import json
 import os
 import secrets
 import shutil
@@ -23,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.errors import DicombqError, Failed, NotFound, OperationEnded, StateDamaged, StillRunning
-from dicombq.names import Parent
+from dicombq.names import StoreName
+from dicombq.operations.kinds import Kind
+from dicombq.operations.log import read_log
 from dicombq.operations.running import CANCEL, RunningOperation
 from dicombq.operations.state import Operation, State
 from dicombq.system.files import open_private, storage_errors
@@ -41,9 +42,7 @@ class OperationStore:
         self._operations = home / "operations"
         self._logs = home / "logs"
 
-    def create(
-        self, parent: Parent, store: str, target: str, request: dict[str, Any] | None = None
-    ) -> RunningOperation:
+    def create(self, kind: Kind, store: StoreName, target: str, request: dict[str, Any]) -> RunningOperation:
         """Begin an operation that this process runs."""
         with storage_errors(self._operations):
             for folder in (self._operations, self._logs):
@@ -51,8 +50,10 @@ class OperationStore:
             identity = self._new_identity()
             operation = Operation(
                 identity,
-                parent,
-                store,
+                kind.name,
+                kind.method,
+                store.parent,
+                str(store),
                 target,
                 self._operations / identity,
                 self._log_path(identity).as_uri(),
@@ -97,29 +98,9 @@ class OperationStore:
     def logs(
         self, identity: str, severities: Collection[str] = (), reason: str | None = None
     ) -> Iterator[dict[str, str]]:
-        """Stream an operation's log; a line that a crash cut off is left out.
-
-        Parameters
-        ----------
-        severities
-            Only entries of these; empty for all.
-        reason
-            Only entries with this code, or with this text in their message.
-        """
-        for entry in self._log_entries(identity):
-            if severities and entry["severity"] not in severities:
-                continue
-            if reason is None or reason == entry["code"] or reason.casefold() in entry["message"].casefold():
-                yield entry
-
-    def _log_entries(self, identity: str) -> Iterator[dict[str, str]]:
+        """Stream an operation's log, as `read_log`."""
         self.get(identity)
-        with contextlib.suppress(FileNotFoundError), self._log_path(identity).open("rb") as file:
-            for line in file:
-                with contextlib.suppress(ValueError, RecursionError):
-                    entry = json.loads(line)
-                    if isinstance(entry, dict):
-                        yield entry
+        return read_log(self._log_path(identity), severities, reason)
 
     def resume(self, identity: str) -> RunningOperation:
         """Go on with an operation in this process.

@@ -4,28 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from dicombq.names import StoreName
 from dicombq.rows.base import Row
 from dicombq.rows.record import Record
+from dicombq.system.files import printable
 
 
-@dataclass(frozen=True)
-class InstanceRef:
-    """Something in a store that may be an instance.
+class InstanceRef(Protocol):
+    """Something in a store that may be an instance: a NamedTuple of all that its kind of store needs to read it.
 
-    Parameters
-    ----------
-    uri
-        Where it is; bytes of a path that are no text are lone surrogates, as `os.fsdecode` has them.
+    It is listed once, noted as JSON, and read back by `Store.ref`; its fields are what JSON has.
     """
 
-    uri: str
+    @property
+    def uri(self) -> str:
+        """Where it is; bytes of a path that are no text are lone surrogates, as `os.fsdecode` has them."""
+        ...
+
+
+RefT = TypeVar("RefT", bound=InstanceRef)
 
 
 @dataclass(frozen=True)
-class Found:
+class Outcome:
+    """What became of something in a store."""
+
+    ref: InstanceRef
+
+    @property
+    def uri(self) -> str:
+        """Where it is, as text."""
+        return printable(self.ref.uri)
+
+
+@dataclass(frozen=True)
+class Found(Outcome):
     """An instance that was read.
 
     Parameters
@@ -38,7 +53,6 @@ class Found:
         Its bytes.
     """
 
-    uri: str
     row: Row
     updated: str
     storage_class: str
@@ -46,19 +60,17 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Failure:
+class Failure(Outcome):
     """An instance that could not be read, with a ``google.rpc.Code`` by name and a reason without values."""
 
-    uri: str
     code: str
     reason: str
 
 
 @dataclass(frozen=True)
-class Skipped:
+class Skipped(Outcome):
     """Something that is no instance, and the reason why it was left out."""
 
-    uri: str
     reason: str
 
 
@@ -66,7 +78,7 @@ Listed = InstanceRef | Failure | Skipped
 Result = Found | Failure | Skipped
 
 
-class Store(Protocol):
+class Store(Protocol[RefT]):
     """A source of instances; picklable, because shards are read in other processes."""
 
     @property
@@ -76,17 +88,27 @@ class Store(Protocol):
 
     @property
     def source(self) -> str:
-        """Where the instances lie: what the store can be opened by again."""
+        """Where the instances lie: the store can be opened by it again."""
         ...
 
-    def has(self, ref: InstanceRef) -> bool:
+    def ref(self, noted: list[Any]) -> RefT:
+        """Make a reference of its fields, as JSON gives them back."""
+        ...
+
+    def has(self, ref: RefT) -> bool:
         """Tell whether something that was listed is still there."""
         ...
 
-    def list(self) -> Iterator[Listed]:
-        """Stream what may be an instance, in no order; what cannot be looked at is a `Failure`."""
+    def list(self, prefix: str = "") -> Iterator[RefT | Failure | Skipped]:
+        """Stream all that may be an instance, in no order; a place that cannot be looked at is a `Failure`.
+
+        Parameters
+        ----------
+        prefix
+            Only below this place in the store, so that a listing can be cut into several.
+        """
         ...
 
-    def read(self, refs: Iterable[InstanceRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
+    def read(self, refs: Iterable[RefT], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         """Read each reference; no fault of an instance ends the iteration."""
         ...

@@ -8,19 +8,24 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from dicombq.dicom.values import timestamp
-from dicombq.errors import Failed, NotFound, NotPermitted
+from dicombq.errors import Failed, InvalidArgument, NotFound, NotPermitted
 from dicombq.names import Parent, StoreName
 from dicombq.rows.base import NotAnInstance, Unreadable
 from dicombq.rows.reader import read_row
 from dicombq.rows.record import Record
-from dicombq.stores.base import Failure, Found, InstanceRef, Listed, Result, Skipped
+from dicombq.stores.base import Failure, Found, Result, Skipped
 from dicombq.system.files import printable
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-_CHANGED = Failure("", "ABORTED", "the file changed while it was read")
+
+
+class FileRef(NamedTuple):
+    """A file by its path."""
+
+    uri: str
 
 
 @dataclass(frozen=True)
@@ -70,19 +75,33 @@ class FolderStore:
         """The folder."""
         return os.fspath(self.root)
 
-    def has(self, ref: InstanceRef) -> bool:
+    def ref(self, noted: list[Any]) -> FileRef:
+        """Make a reference of its fields."""
+        return FileRef(*noted)
+
+    def has(self, ref: FileRef) -> bool:
         """Tell whether a file is still there."""
         return os.path.exists(ref.uri)
 
-    def list(self) -> Iterator[Listed]:
+    def list(self, prefix: str = "") -> Iterator[FileRef | Failure | Skipped]:
         """Stream every regular file; folders that are reached through a link are listed once.
+
+        Parameters
+        ----------
+        prefix
+            A folder below the root, as ``2026/11``.
 
         Raises
         ------
+        InvalidArgument
+            Where the prefix leads out of the root.
         Failed
             Where the folder itself can no longer be listed.
         """
-        walk = _Walk(os.path.realpath(self.root), [(os.fspath(self.root), False)])
+        if os.path.isabs(prefix) or os.pardir in Path(prefix).parts:
+            raise InvalidArgument(f"[{printable(prefix)}] is not below [{printable(self.source)}]")
+        top = os.fspath(self.root / prefix)
+        walk = _Walk(os.path.realpath(self.root), [(top, False)])
         while walk.folders:
             folder, linked = walk.folders.pop()
             try:
@@ -90,20 +109,15 @@ class FolderStore:
                     for entry in entries:
                         yield from walk.look_at(entry, linked=linked)
             except OSError as error:
-                if folder == os.fspath(self.root):  # an empty table must not replace a good one for this
+                if folder == top:  # an empty table must not replace a good one for this
                     raise Failed(f"the folder [{printable(folder)}] {_reason(error)[1]}", "Look at its disk.") from None
-                yield Failure(printable(folder), *_reason(error))
+                yield Failure(FileRef(folder), *_reason(error))
 
-    def read(self, refs: Iterable[InstanceRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
+    def read(self, refs: Iterable[FileRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         """Read each file's header; a file that changes meanwhile is read once more, then it is a failure."""
         for ref in refs:
-            uri = printable(ref.uri)
-            result: Result = _CHANGED
-            for _ in range(2):
-                result = _read(ref.uri, uri, record_type, max_element_size)
-                if result is not _CHANGED:
-                    break
-            yield Failure(uri, _CHANGED.code, _CHANGED.reason) if result is _CHANGED else result
+            result = _read(ref, record_type, max_element_size) or _read(ref, record_type, max_element_size)
+            yield result or Failure(ref, "ABORTED", "the file changed while it was read")
 
 
 @dataclass
@@ -122,35 +136,35 @@ class _Walk:
     folders: list[tuple[str, bool]]
     reached: set[str] = field(default_factory=set)
 
-    def look_at(self, entry: os.DirEntry[str], *, linked: bool) -> Iterator[Listed]:
+    def look_at(self, entry: os.DirEntry[str], *, linked: bool) -> Iterator[FileRef | Failure | Skipped]:
         if entry.is_symlink():
             yield from self._follow(entry.path)
         elif entry.is_file(follow_symlinks=False):
-            yield InstanceRef(entry.path)
+            yield FileRef(entry.path)
         elif not entry.is_dir(follow_symlinks=False):
-            yield Skipped(printable(entry.path), "not a regular file")
+            yield Skipped(FileRef(entry.path), "not a regular file")
         elif linked:
             yield from self._enter(entry.path)
         else:
             self.folders.append((entry.path, False))
 
-    def _follow(self, path: str) -> Iterator[Listed]:
+    def _follow(self, path: str) -> Iterator[FileRef | Failure | Skipped]:
         try:
             mode = os.stat(path).st_mode
         except OSError as error:
-            yield Failure(printable(path), "NOT_FOUND", f"a link that leads nowhere ({error.strerror})")
+            yield Failure(FileRef(path), "NOT_FOUND", f"a link that leads nowhere ({error.strerror})")
             return
         if stat.S_ISREG(mode):
-            yield InstanceRef(path)
+            yield FileRef(path)
         elif stat.S_ISDIR(mode):
             yield from self._enter(path)
         else:
-            yield Skipped(printable(path), "not a regular file")
+            yield Skipped(FileRef(path), "not a regular file")
 
-    def _enter(self, path: str) -> Iterator[Listed]:
+    def _enter(self, path: str) -> Iterator[FileRef | Failure | Skipped]:
         target = os.path.realpath(path)
         if target in self.reached or os.path.commonpath((target, self.real_root)) == self.real_root:
-            yield Skipped(printable(path), "a folder that is listed anyway")
+            yield Skipped(FileRef(path), "a folder that is listed anyway")
         else:
             self.reached.add(target)
             self.folders.append((path, True))
@@ -161,25 +175,26 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _read(path: str, uri: str, record_type: type[Record], max_element_size: int) -> Result:
-    claims = path.lower().endswith(_DICOM_SUFFIXES)
+def _read(ref: FileRef, record_type: type[Record], max_element_size: int) -> Result | None:
+    """Read a file's header; None where the file changed meanwhile."""
+    claims = ref.uri.lower().endswith(_DICOM_SUFFIXES)
     try:
-        with open(path, "rb", opener=_open) as file:
+        with open(ref.uri, "rb", opener=_open) as file:
             before = os.fstat(file.fileno())
             if not stat.S_ISREG(before.st_mode):
-                return Skipped(uri, "not a regular file")
-            result = _read_header(file, uri, before, record_type, max_element_size, claims=claims)
+                return Skipped(ref, "not a regular file")
+            result = _read_header(file, ref, before, record_type, max_element_size, claims=claims)
             after = os.fstat(file.fileno())
     except OSError as error:
-        return Failure(uri, *_reason(error))
+        return Failure(ref, *_reason(error))
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        return _CHANGED
+        return None
     return result
 
 
 def _read_header(
     file: BinaryIO,
-    uri: str,
+    ref: FileRef,
     status: os.stat_result,
     record_type: type[Record],
     max_element_size: int,
@@ -189,10 +204,10 @@ def _read_header(
     try:
         row = read_row(file, status.st_size, claims=claims, record_type=record_type, max_element_size=max_element_size)
     except NotAnInstance as error:
-        return Skipped(uri, error.reason)
+        return Skipped(ref, error.reason)
     except Unreadable as error:
-        return Failure(uri, error.code, error.reason)
-    return Found(uri, row, _updated(status), "STANDARD", status.st_size)
+        return Failure(ref, error.code, error.reason)
+    return Found(ref, row, _updated(status), "STANDARD", status.st_size)
 
 
 def _updated(status: os.stat_result) -> str:

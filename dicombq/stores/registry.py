@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from dicombq.errors import NotFound
 from dicombq.names import Parent, StoreName
@@ -11,7 +12,7 @@ from dicombq.stores.base import Store
 from dicombq.stores.folder import FolderStore
 
 
-def open_store(text: str, parent: Parent) -> Store:
+def open_store(text: str, parent: Parent) -> Store[Any]:
     """Give the store that a command's STORE names: a folder.
 
     Raises
@@ -26,6 +27,6 @@ def open_store(text: str, parent: Parent) -> Store:
     return FolderStore.open(text, parent)
 
 
-def reopen_store(name: StoreName, source: str) -> Store:
+def reopen_store(name: StoreName, source: str) -> Store[Any]:
     """Give the store of an operation again, by its `source`; it may be gone, and need not be there to load rows."""
     return FolderStore(name, Path(source))

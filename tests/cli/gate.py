@@ -19,15 +19,15 @@ _SITE = """
 import os, sys, time
 gate = os.environ.get("GATE")
 if gate and {"_run", "export", "resume"} & set(sys.orig_argv):
-    from dicombq import export
-    load = export._load
-    def wait(*arguments):
+    from dicombq.export.run import Export
+    load = Export._load
+    def wait(export):
         if os.path.exists(gate + ".crash"):
             os._exit(9)
         while not os.path.exists(gate):
             time.sleep(0.01)
-        return load(*arguments)
-    export._load = wait
+        return load(export)
+    Export._load = wait
 """
 
 

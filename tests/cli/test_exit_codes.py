@@ -14,9 +14,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from dicombq.export.staging import Receipt, ShardSpec, stage_shard
 from dicombq.operations.state import Operation, State
 from dicombq.operations.store import OperationStore
-from dicombq.staging import Receipt, ShardSpec, stage_shard
 from dicombq.warehouses import bigquery as bigquery_warehouse
 from tests.cli.conftest import Result, Run
 from tests.fakes.bigquery import BigQueryFake, Fault
@@ -67,10 +67,8 @@ def stage_or_be_killed(spec: ShardSpec) -> Receipt:
 
 
 def test_1_for_a_worker_that_was_killed(run: Run, scans: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    from dicombq import export, staging
-
-    monkeypatch.setattr(staging, "SHARD_SIZE", 1)
-    monkeypatch.setattr(export, "stage_shard", stage_or_be_killed)
+    monkeypatch.setattr("dicombq.export.listing.SHARD_SIZE", 1)
+    monkeypatch.setattr("dicombq.export.run.stage_shard", stage_or_be_killed)
     result = run("export", "bq", "scans", "--workers=2")
     assert error_of(result, 1) == "a worker process was killed."
     assert "to complete...failed.\n" in result.err
@@ -78,12 +76,10 @@ def test_1_for_a_worker_that_was_killed(run: Run, scans: Path, monkeypatch: pyte
 
 
 def test_1_for_a_defect_without_a_traceback(run: Run, scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dicombq import export
-
     def defect(*_arguments: object) -> None:
         raise ValueError("Canary^Jane")
 
-    monkeypatch.setattr(export, "plan", defect)
+    monkeypatch.setattr("dicombq.export.task.plan", defect)
     result = run("export", "bq", "scans")
     assert error_of(result, 1).startswith("internal error: ValueError at test_exit_codes.py:")
     assert "Canary" not in result.err

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dicombq import export
+from dicombq.export.run import Export
 from dicombq.operations import cloud_logging
 from dicombq.operations.running import RunningOperation
 from dicombq.operations.store import OperationStore
@@ -217,7 +217,7 @@ def test_an_export_that_is_interrupted_does_not_wait_long(
         waited.append(patience)
         return flush(log, patience)
 
-    monkeypatch.setattr(export, "_load", interrupt)
+    monkeypatch.setattr(Export, "_load", interrupt)
     monkeypatch.setattr(cloud_logging.CloudLog, "flush", note)
     assert run("export", "bq", "scans", "--log-to-cloud").code == 130
     assert waited == [cloud_logging.HURRY, cloud_logging.HURRY]

@@ -332,5 +332,5 @@ def test_an_operation_of_an_older_dicombq_is_not_resumed(run: Run, crashed: str,
     edit_state(home, crashed, version=1, process={"pid": 1, "host": "h"})
     message, hint = error_of(run("operations", "resume", crashed), 4)
     assert message == f"operation [{crashed}] was begun by a dicombq that did not note what it was asked for."
-    assert hint == "Run the export again."
+    assert hint == "Begin it again."
     assert run("operations", "describe", crashed, "--format=value(done)").out == "True\n"

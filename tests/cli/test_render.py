@@ -22,7 +22,19 @@ from tests.cli.conftest import Run
 
 
 def operation(state: State, **counters: int) -> Operation:
-    return Operation("1", Parent(), "s", "t", Path(), "", "", state=state, counters=Counters(**counters))
+    return Operation(
+        "1",
+        "export bq",
+        "ExportDicomData",
+        Parent(),
+        "s",
+        "t",
+        Path(),
+        "",
+        "",
+        state=state,
+        counters=Counters(**counters),
+    )
 
 
 def test_progress_shows_how_far_an_operation_has_come(

@@ -9,10 +9,11 @@ from types import FrameType
 import pytest
 
 from dicombq.errors import CancelledElsewhere, LoadUnsettled
-from dicombq.names import Parent
+from dicombq.operations.log import LogEntry
 from dicombq.operations.running import RunningOperation
-from dicombq.operations.state import LogEntry, State
+from dicombq.operations.state import State
 from dicombq.operations.store import OperationStore
+from tests.operations.kinds import NUMBERS, STORE
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def interruptible() -> Iterator[None]:
 
 
 def create(store: OperationStore) -> RunningOperation:
-    return store.create(Parent(), "p/s", "bq://p.d.t", {"a": 1})
+    return store.create(NUMBERS, STORE, "bq://p.d.t", {"a": 1})
 
 
 def entry(number: int) -> LogEntry:

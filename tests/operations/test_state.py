@@ -31,7 +31,17 @@ VERSION_1 = {
 
 
 def operation() -> Operation:
-    return Operation("5", Parent(), "s/scans", "bq://p.d.t", FOLDER, "file:///x", "2026-11-21T20:24:00.123456Z")
+    return Operation(
+        "5",
+        "import numbers",
+        "ImportDicomData",
+        Parent(),
+        "s/scans",
+        "bq://p.d.t",
+        FOLDER,
+        "file:///x",
+        "2026-11-21T20:24:00.123456Z",
+    )
 
 
 def test_a_state_is_read_as_it_was_written() -> None:
@@ -45,7 +55,7 @@ def test_a_state_is_read_as_it_was_written() -> None:
 def test_a_state_of_version_1_is_migrated() -> None:
     old = Operation.from_json(json.dumps(VERSION_1).encode(), FOLDER)
     assert (old.state, old.counters) == (State.FAILED, Counters(0, 3, 2, 1, 0, 4, 5))
-    assert old.request is None
+    assert (old.kind, old.method, old.request) == ("export bq", "ExportDicomData", None)
     assert not old.load_begun
     assert old.to_api()["error"] == VERSION_1["error"]
     with pytest.raises(DicombqError, match="exists already"):

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from dicombq.errors import Cancelled, Failed, FailedPrecondition, Locked, NotFound, StorageFull, Temporary
-from dicombq.names import Parent
+from dicombq.names import Parent, StoreName
 from dicombq.operations import running as running_module
 from dicombq.operations import store as store_module
+from dicombq.operations.log import LogEntry
 from dicombq.operations.running import RunningOperation
-from dicombq.operations.state import STATE_VERSION, LogEntry, State
+from dicombq.operations.state import STATE_VERSION, State
 from dicombq.operations.store import OperationStore
+from tests.operations.kinds import NUMBERS
 
 PARENT = Parent("p", "l", "d")
 ENTRY = LogEntry("ERROR", "DATA_LOSS", "/ü", "00100010", "cut")
@@ -30,7 +32,7 @@ def store(tmp_path: Path) -> OperationStore:
 
 
 def create(store: OperationStore) -> RunningOperation:
-    return store.create(PARENT, f"{PARENT}/dicomStores/s", "bq://p.d.t")
+    return store.create(NUMBERS, StoreName(PARENT, "s"), "bq://p.d.t", {})
 
 
 def ended(store: OperationStore, state: State = State.DONE) -> str:
@@ -115,10 +117,10 @@ def test_a_running_operation_is_seen_with_its_counters(store: OperationStore, mo
 def test_an_operation_whose_process_is_gone_has_crashed(store: OperationStore, tmp_path: Path) -> None:
     script = (
         "import os, pathlib, sys\n"
-        "from dicombq.names import Parent\n"
+        "from tests.operations.kinds import NUMBERS, STORE\n"
         "from dicombq.operations.state import State\n"
         "from dicombq.operations.store import OperationStore\n"
-        "running = OperationStore(pathlib.Path(sys.argv[1])).create(Parent(), 's', 't')\n"
+        "running = OperationStore(pathlib.Path(sys.argv[1])).create(NUMBERS, STORE, 't', {})\n"
         "running.enter(State.LOADING)\n"
         "os._exit(9)\n"
     )
@@ -304,4 +306,4 @@ def test_a_filtered_operation_is_of_the_beta_api(store: OperationStore) -> None:
         running.enter(State.DONE)
     api = store.get(running.operation.id).to_api()
     assert api["metadata"]["@type"] == "type.googleapis.com/google.cloud.healthcare.v1beta1.OperationMetadata"
-    assert api["response"]["@type"].endswith(".v1beta1.dicom.ExportDicomDataResponse")
+    assert api["response"]["@type"].endswith(".v1beta1.dicom.ImportDicomDataResponse")

@@ -94,8 +94,8 @@ def names_file(home: Path) -> Path:
 
 
 def _run(order: dict[str, Any]) -> int:
-    from dicombq import staging
     from dicombq.cli.main import main
+    from dicombq.export import listing
     from dicombq.operations.running import RunningOperation
 
     home = Path(order["home"])
@@ -104,7 +104,7 @@ def _run(order: dict[str, Any]) -> int:
     for descriptor, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
     if "shard_size" in order:
-        staging.SHARD_SIZE = order["shard_size"]
+        listing.SHARD_SIZE = order["shard_size"]
     if "points" not in order:
         return main(order["arguments"])
     RunningOperation.WRITE_INTERVAL = float("inf")  # the steps must not hang on the clock
@@ -141,7 +141,8 @@ def serve() -> None:
     import dicombq.cli.export
     import dicombq.cli.operations
     import dicombq.cli.progress
-    import dicombq.jobs
+    import dicombq.export.task
+    import dicombq.operations.jobs
     import dicombq.warehouses.bigquery
     import dicombq.warehouses.duckdb  # noqa: F401 - what is forked has imported it
 

@@ -15,8 +15,8 @@ from dicombq.names import Parent, StoreName
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
 from dicombq.rows.reference import read_row
-from dicombq.stores.base import Failure, Found, InstanceRef, Listed, Result, Skipped
-from dicombq.stores.folder import FolderStore
+from dicombq.stores.base import Failure, Found, Result, Skipped
+from dicombq.stores.folder import FileRef, FolderStore
 from tests.dicom_bytes import SOP, dataset, element, instance, part10, sequence
 
 INSTANCE = instance()
@@ -27,7 +27,7 @@ def opened(root: Path) -> FolderStore:
     return FolderStore.open(str(root), Parent())
 
 
-def listed(root: Path) -> dict[str, Listed]:
+def listed(root: Path) -> dict[str, FileRef | Failure | Skipped]:
     """List a folder; paths below it as keys."""
     found = list(opened(root).list())
     named = {os.path.relpath(each.uri, root): each for each in found}
@@ -37,7 +37,7 @@ def listed(root: Path) -> dict[str, Listed]:
 
 def reading(path: Path | str, **options: int) -> Result:
     path = os.fspath(path)
-    (result,) = opened(Path(path).parent).read([InstanceRef(path)], Record, options.get("max_element_size", 1 << 20))
+    (result,) = opened(Path(path).parent).read([FileRef(path)], Record, options.get("max_element_size", 1 << 20))
     return result
 
 
@@ -106,7 +106,7 @@ def test_every_file_below_is_listed_whatever_its_name(tmp_path: Path) -> None:
     for name in names:
         write(tmp_path / name)
     (tmp_path / "empty").mkdir()
-    assert listed(tmp_path) == {name: InstanceRef(str(tmp_path / name)) for name in names}
+    assert listed(tmp_path) == {name: FileRef(str(tmp_path / name)) for name in names}
 
 
 def test_links_to_files_are_followed_and_broken_ones_are_failures(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_links_to_files_are_followed_and_broken_ones_are_failures(tmp_path: Path
     (root / "broken").symlink_to(tmp_path / "none")
     (root / "loop").symlink_to(root / "loop")
     found = listed(root)
-    assert found["link"] == InstanceRef(str(root / "link"))
+    assert found["link"] == FileRef(str(root / "link"))
     for name in ("broken", "loop"):
         failure = found[name]
         assert isinstance(failure, Failure)
@@ -136,7 +136,7 @@ def test_links_to_folders_are_followed_once_and_never_in_a_circle(tmp_path: Path
     (root / "second").symlink_to(outside)
     (outside / "back").symlink_to(outside)
     found = listed(root)
-    refs = sorted(os.path.basename(each.uri) for each in found.values() if isinstance(each, InstanceRef))
+    refs = sorted(os.path.basename(each.uri) for each in found.values() if isinstance(each, FileRef))
     assert refs == ["a.dcm", "b.dcm"]
     skipped = {name for name, each in found.items() if isinstance(each, Skipped)}
     assert {"to_inside", "to_root", "inside/to_parent"} < skipped
@@ -150,7 +150,7 @@ def test_a_folder_that_is_reached_through_two_links_is_listed_once(tmp_path: Pat
     root.mkdir()
     (root / "whole").symlink_to(outside)
     (root / "part").symlink_to(outside / "deep")
-    refs = [each for each in listed(root).values() if isinstance(each, InstanceRef)]
+    refs = [each for each in listed(root).values() if isinstance(each, FileRef)]
     assert len({os.path.realpath(ref.uri) for ref in refs}) == len(refs) == 1
 
 
@@ -159,14 +159,14 @@ def test_a_link_to_a_folder_around_the_root_lists_the_root_once(tmp_path: Path) 
     write(root / "a.dcm")
     write(tmp_path / "around/b.dcm")
     (root / "up").symlink_to(tmp_path / "around")
-    refs = [each.uri for each in listed(root).values() if isinstance(each, InstanceRef)]
+    refs = [each.uri for each in listed(root).values() if isinstance(each, FileRef)]
     assert sorted(map(os.path.basename, refs)) == ["a.dcm", "b.dcm"]
 
 
 def test_the_root_may_be_a_link(tmp_path: Path) -> None:
     write(tmp_path / "real/a.dcm")
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    assert listed(tmp_path / "link") == {"a.dcm": InstanceRef(str(tmp_path / "link/a.dcm"))}
+    assert listed(tmp_path / "link") == {"a.dcm": FileRef(str(tmp_path / "link/a.dcm"))}
     assert opened(tmp_path / "link").name.store == "real"
 
 
@@ -174,8 +174,9 @@ def test_a_pipe_is_skipped_and_never_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.dcm")
     (tmp_path / "link").symlink_to(tmp_path / "pipe.dcm")
     for each in listed(tmp_path).values():
-        assert each == Skipped(each.uri, "not a regular file")
-    assert reading(tmp_path / "pipe.dcm") == Skipped(str(tmp_path / "pipe.dcm"), "not a regular file")
+        assert isinstance(each, Skipped)
+        assert each == Skipped(each.ref, "not a regular file")
+    assert reading(tmp_path / "pipe.dcm") == Skipped(FileRef(str(tmp_path / "pipe.dcm")), "not a regular file")
 
 
 def test_a_name_that_is_no_text_is_read_and_printed(tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_a_name_that_is_no_text_is_read_and_printed(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system takes text only as names")
     (ref,) = opened(tmp_path).list()
-    assert isinstance(ref, InstanceRef)
+    assert isinstance(ref, FileRef)
     (found,) = opened(tmp_path).read([ref], Record, 1 << 20)
     assert isinstance(found, Found)
     assert found.uri == str(tmp_path / "caf\\xe9.dcm")
@@ -212,7 +213,7 @@ def test_an_instance_is_found_whatever_its_name(tmp_path: Path, name: str, data:
 
 @pytest.mark.parametrize("data", [b"", b"notes\n" * 50, bytes(4096), b"\x89PNG\r\n\x1a\n" + bytes(100)])
 def test_what_is_no_dicom_is_skipped_unless_its_name_claims_it(tmp_path: Path, data: bytes) -> None:
-    assert reading(write(tmp_path / "notes.txt", data)) == Skipped(str(tmp_path / "notes.txt"), "not DICOM")
+    assert reading(write(tmp_path / "notes.txt", data)) == Skipped(FileRef(str(tmp_path / "notes.txt")), "not DICOM")
     failure = reading(write(tmp_path / "scan.dcm", data))
     assert isinstance(failure, Failure)
     assert failure.uri == str(tmp_path / "scan.dcm")
@@ -221,7 +222,7 @@ def test_what_is_no_dicom_is_skipped_unless_its_name_claims_it(tmp_path: Path, d
 def test_a_dicomdir_is_skipped_whatever_its_name(tmp_path: Path) -> None:
     data = part10(sequence(0x00041220, element(0x00041430, "CS", "PATIENT")))
     for name in ("DICOMDIR", "DICOMDIR.dcm"):
-        assert reading(write(tmp_path / name, data)) == Skipped(str(tmp_path / name), "a DICOMDIR")
+        assert reading(write(tmp_path / name, data)) == Skipped(FileRef(str(tmp_path / name)), "a DICOMDIR")
 
 
 def test_a_file_that_is_cut_off_is_a_failure(tmp_path: Path) -> None:
@@ -235,16 +236,16 @@ def test_the_record_type_and_the_greatest_size_reach_the_reader(tmp_path: Path) 
     found = reading(path, max_element_size=100)
     assert isinstance(found, Found)
     assert "DroppedTags" in found.row.values
-    (found,) = opened(tmp_path).read([InstanceRef(str(path))], MetadataRecord, 1 << 20)
+    (found,) = opened(tmp_path).read([FileRef(str(path))], MetadataRecord, 1 << 20)
     assert isinstance(found, Found)
     assert "Metadata" in found.row.values
 
 
 def test_no_fault_ends_the_reading(tmp_path: Path) -> None:
     paths = [write(tmp_path / "a.dcm", b"x"), tmp_path / "none.dcm", tmp_path, write(tmp_path / "b.dcm")]
-    results = list(opened(tmp_path).read([InstanceRef(str(path)) for path in paths], Record, 1 << 20))
+    results = list(opened(tmp_path).read([FileRef(str(path)) for path in paths], Record, 1 << 20))
     assert [type(result) for result in results] == [Failure, Failure, Failure, Found]
-    assert results[1] == Failure(str(paths[1]), "NOT_FOUND", "gone before it could be read")
+    assert results[1] == Failure(FileRef(str(paths[1])), "NOT_FOUND", "gone before it could be read")
 
 
 class Growing:
@@ -275,7 +276,7 @@ def test_a_file_that_changes_is_read_once_more(
         assert isinstance(result, Found)
         assert result.size == path.stat().st_size
     else:
-        assert result == Failure(str(path), "ABORTED", "the file changed while it was read")
+        assert result == Failure(FileRef(str(path)), "ABORTED", "the file changed while it was read")
 
 
 @pytest.mark.parametrize("seconds", [-(10**11), 10**12])
@@ -310,8 +311,10 @@ def test_what_may_not_be_read_is_a_failure(tmp_path: Path) -> None:
     file.chmod(0)
     inner.chmod(0)
     try:
-        assert reading(file) == Failure(str(file), "PERMISSION_DENIED", "not permitted to read it")
-        assert listed(tmp_path)["inner"] == Failure(str(inner), "PERMISSION_DENIED", "not permitted to read it")
+        assert reading(file) == Failure(FileRef(str(file)), "PERMISSION_DENIED", "not permitted to read it")
+        assert listed(tmp_path)["inner"] == Failure(
+            FileRef(str(inner)), "PERMISSION_DENIED", "not permitted to read it"
+        )
     finally:
         inner.chmod(0o700)
 
@@ -341,9 +344,9 @@ def test_an_error_of_the_file_system_is_a_failure_that_names_it(
         return fail() if folder == str(below) else scandir(folder)
 
     monkeypatch.setattr(os, "open", fail)
-    assert list(store.read([InstanceRef(str(path))], Record, 1 << 20)) == [Failure(str(path), code, reason)]
+    assert list(store.read([FileRef(str(path))], Record, 1 << 20)) == [Failure(FileRef(str(path)), code, reason)]
     monkeypatch.setattr(os, "scandir", fail_below)
-    assert Failure(str(below), code, reason) in list(store.list())
+    assert Failure(FileRef(str(below)), code, reason) in list(store.list())
     monkeypatch.setattr(os, "scandir", fail)
     with pytest.raises(Failed, match=reason.partition(" (")[0]):
         list(store.list())
@@ -364,7 +367,7 @@ def test_a_disk_that_fails_while_a_file_is_read_is_no_fault_of_the_file(
         return read_row(Failing(file.read()), size, **options)
 
     monkeypatch.setattr("dicombq.stores.folder.read_row", failing)
-    assert reading(path) == Failure(str(path), "UNAVAILABLE", f"cannot be read ({os.strerror(errno.EIO)})")
+    assert reading(path) == Failure(FileRef(str(path)), "UNAVAILABLE", f"cannot be read ({os.strerror(errno.EIO)})")
 
 
 def test_an_instance_without_a_sop_instance_uid_is_found(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import duckdb
 import pytest
 from isal import igzip
 
-from dicombq import export, staging
 from dicombq.engines.local import LocalEngine
 from dicombq.errors import (
     Cancelled,
@@ -24,7 +23,11 @@ from dicombq.errors import (
     Temporary,
     TooManyColumns,
 )
-from dicombq.export import BigQueryDestination, ExportRequest
+from dicombq.export import listing
+from dicombq.export.plan import plan
+from dicombq.export.request import BigQueryDestination, ExportRequest
+from dicombq.export.run import Export
+from dicombq.export.task import EXPORT_BQ
 from dicombq.names import DuckdbTable, Parent
 from dicombq.operations.state import Operation, OperationError, State
 from dicombq.operations.store import OperationStore
@@ -66,10 +69,10 @@ class Lab:
     ) -> Operation:
         request = self.request(disposition, **destination)
         warehouse = warehouse or DuckdbWarehouse(self.table.file, 0)
-        export.plan(request, warehouse)
-        running = self.operations.create(Parent(), str(request.store.name), str(self.table), request.to_api())
+        plan(request, warehouse)
+        running = self.operations.create(EXPORT_BQ, request.store.name, str(self.table), request.to_api())
         with running:
-            export.run(request, warehouse, running, LocalEngine(self.workers), progress)
+            Export(request, warehouse, LocalEngine(self.workers), running, progress).run()
         return running.operation
 
     @property
@@ -116,7 +119,7 @@ def test_what_is_found_succeeds_fails_or_is_a_duplicate(
 ) -> None:
     fill(lab)
     lab.workers = workers
-    monkeypatch.setattr(staging, "SHARD_SIZE", 2)
+    monkeypatch.setattr(listing, "SHARD_SIZE", 2)
     counters = lab.export().counters
     assert (counters.found, counters.success, counters.failure, counters.duplicates) == (6, 3, 2, 1)
     assert (counters.skipped, counters.pending) == (1, 0)
@@ -128,7 +131,7 @@ def test_what_is_found_succeeds_fails_or_is_a_duplicate(
 
 
 def test_every_copy_but_the_newest_gives_way(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staging, "SHARD_SIZE", 3)
+    monkeypatch.setattr(listing, "SHARD_SIZE", 3)
     for copy in range(10):
         for number in range(3):
             path = write_instance(lab.scans / f"{copy}-{number}.dcm", number, PatientID=str(copy))
@@ -140,7 +143,7 @@ def test_every_copy_but_the_newest_gives_way(lab: Lab, monkeypatch: pytest.Monke
 
 def test_counters_are_true_at_every_moment(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(lab)
-    monkeypatch.setattr(staging, "SHARD_SIZE", 1)
+    monkeypatch.setattr(listing, "SHARD_SIZE", 1)
     seen: list[tuple[State, int, int]] = []
 
     def watch(operation: Operation) -> None:
@@ -185,9 +188,9 @@ def test_an_existing_table_is_refused_before_a_file_is_read(lab: Lab) -> None:
     lab.export()
     warehouse = DuckdbWarehouse(lab.table.file)
     with pytest.raises(TableExists, match="exists already"):
-        export.plan(lab.request(), warehouse)
+        plan(lab.request(), warehouse)
     with pytest.raises(TableNotEmpty, match="is not empty"):
-        export.plan(lab.request(Disposition.WRITE_EMPTY), warehouse)
+        plan(lab.request(Disposition.WRITE_EMPTY), warehouse)
     assert len(lab.operations.list()[0]) == 1
 
 
@@ -234,7 +237,7 @@ def test_the_other_schema_is_refused_before_a_file_is_read(lab: Lab) -> None:
     write_instance(lab.scans / "1.dcm", 1)
     lab.export(schema_json=True)
     with pytest.raises(SchemaConflict, match="DroppedTags"):
-        export.plan(lab.request(Disposition.WRITE_APPEND), DuckdbWarehouse(lab.table.file))
+        plan(lab.request(Disposition.WRITE_APPEND), DuckdbWarehouse(lab.table.file))
     again = lab.export(Disposition.WRITE_APPEND, schema_json=True)
     assert again.counters.success == 1
 
@@ -263,8 +266,8 @@ def test_a_store_whose_name_is_no_text_is_a_column_all_the_same(tmp_path: Path) 
     store = FolderStore.open(str(folder), Parent())
     request = ExportRequest(store, BigQueryDestination(lab.table, include_source_store=True))
     warehouse = DuckdbWarehouse(lab.table.file)
-    with lab.operations.create(Parent(), str(store.name), str(lab.table)) as running:
-        export.run(request, warehouse, running, LocalEngine(1), lambda operation: None)
+    with lab.operations.create(EXPORT_BQ, store.name, str(lab.table), {}) as running:
+        Export(request, warehouse, LocalEngine(1), running, lambda operation: None).run()
     assert lab.query("SELECT SourceDicomStore LIKE '%/sc\\xff' FROM d.t") == [(True,)]
 
 
@@ -391,7 +394,7 @@ def test_a_full_disk_is_told_in_one_line(lab: Lab, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_plan_prints_what_would_be_done(lab: Lab) -> None:
-    planned = export.plan(lab.request(Disposition.WRITE_APPEND, schema_json=True), DuckdbWarehouse(lab.table.file))
+    planned = plan(lab.request(Disposition.WRITE_APPEND, schema_json=True), DuckdbWarehouse(lab.table.file))
     assert planned.to_dict() == {
         "store": "projects/local/locations/local/datasets/dicom/dicomStores/scans",
         "table": str(lab.table),

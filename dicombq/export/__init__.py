@@ -1,0 +1,1 @@
+"""Metadata to a table: request, plan, listing, shards, duplicates, load."""

@@ -1,0 +1,72 @@
+"""What is to be exported, and where to: a request in the shapes of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dicombq.names import TableUri, read_table_uri
+from dicombq.stores.base import Store
+from dicombq.table.disposition import Disposition
+from dicombq.table.fields import Field
+from dicombq.table.mapping import MAX_ELEMENT_SIZE, flattened_fields, json_fields
+
+
+@dataclass(frozen=True)
+class BigQueryDestination:
+    """Where the rows go and how (``rest_api.md``, GoogleCloudHealthcareV1DicomBigQueryDestination).
+
+    Parameters
+    ----------
+    schema_json
+        One JSON column for all elements, in place of a column for each.
+    """
+
+    table: TableUri
+    disposition: Disposition = Disposition.NONE
+    schema_json: bool = False
+    include_source_store: bool = False
+
+    def fields(self, paths: set[str]) -> tuple[Field, ...]:
+        """Give the fields of rows with these column paths."""
+        if self.schema_json:
+            return json_fields(source_store=self.include_source_store)
+        return flattened_fields(paths, source_store=self.include_source_store)
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to export (``rest_api.md``, ExportDicomDataRequest)."""
+
+    store: Store[Any]
+    destination: BigQueryDestination
+    max_element_size: int = MAX_ELEMENT_SIZE
+
+    def to_api(self) -> dict[str, Any]:
+        """Print the request as the API does, with what it does not have under ``dicombq``."""
+        destination = self.destination
+        return {
+            "bigqueryDestination": {
+                "tableUri": str(destination.table),
+                "writeDisposition": destination.disposition.name,
+                "schemaJson" if destination.schema_json else "schemaFlattened": {},
+                "includeSourceStore": destination.include_source_store,
+            },
+            "dicombq": {"source": self.store.source, "maxElementSize": self.max_element_size},
+        }
+
+    @classmethod
+    def from_api(cls, store: Store[Any], state: Mapping[str, Any]) -> ExportRequest:
+        """Read what `to_api` printed."""
+        destination = state["bigqueryDestination"]
+        return cls(
+            store,
+            BigQueryDestination(
+                read_table_uri(destination["tableUri"]),
+                Disposition[destination["writeDisposition"]],
+                "schemaJson" in destination,
+                destination["includeSourceStore"],
+            ),
+            state["dicombq"]["maxElementSize"],
+        )

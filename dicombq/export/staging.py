@@ -1,0 +1,227 @@
+"""From references to rows that a warehouse can load: shards, and their receipts.
+
+A shard may be staged more than once, by whatever process; its first receipt is accepted, and counts::
+
+    shards/N.ndjson.gz   the rows of shard N
+    shards/N.keys.jsonl  which instance each row is
+    receipts/N.json      what became of shard N; written last, so that what it names is there
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dicombq.export.area import Attempt, StagingArea
+from dicombq.operations.log import LogEntry
+from dicombq.rows.record import Record
+from dicombq.stores.base import Failure, Found, InstanceRef, Result, Skipped, Store
+from dicombq.system.files import write_atomic
+
+MAX_ROW_SIZE = 100 << 20
+"""Bytes of a JSON row in a BigQuery load."""
+
+_RECEIPTS = "receipts"
+
+
+@dataclass(frozen=True)
+class ShardSpec:
+    """A piece of the listing, and all that a process needs to stage it.
+
+    Parameters
+    ----------
+    area
+        Where its rows go.
+    source_store
+        The value of ``SourceDicomStore``, None where it is not asked for.
+    """
+
+    number: int
+    refs: Sequence[InstanceRef]
+    store: Store[Any]
+    area: StagingArea
+    record_type: type[Record]
+    max_element_size: int
+    source_store: str | None
+
+
+@dataclass
+class Receipt:
+    """What became of a shard.
+
+    Parameters
+    ----------
+    file, keys
+        Names in the staging area.
+    column_sets
+        The distinct sets of column paths of its rows; the keys say which row has which.
+    duplicates
+        Rows that gave way to newer ones.
+    log
+        Its failures, skipped files, notices and duplicates.
+    """
+
+    shard: int
+    file: str
+    keys: str
+    rows: int = 0
+    failures: int = 0
+    skipped: int = 0
+    notices: int = 0
+    duplicates: int = 0
+    longest_row: int = 0
+    column_sets: list[list[str]] = field(default_factory=list)
+    log: list[LogEntry] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Key:
+    """Which instance a row is.
+
+    Parameters
+    ----------
+    digest
+        Of its UIDs; None without a SOP Instance UID, for then it is nobody's duplicate.
+    columns
+        Index of its set in the receipt's ``column_sets``.
+    """
+
+    shard: int
+    row: int
+    digest: str | None
+    updated: str
+    uri: str
+    columns: int
+
+
+def stage_shard(spec: ShardSpec) -> Receipt:
+    """Read a shard's instances into a file of rows; a shard may run more than once."""
+    with spec.area.attempt(spec.number) as attempt:
+        writer = _ShardWriter(attempt, Receipt(spec.number, attempt.rows_name, attempt.keys_name), spec.source_store)
+        for result in spec.store.read(spec.refs, spec.record_type, spec.max_element_size):
+            writer.take(result)
+    return writer.finished()
+
+
+class _ShardWriter:
+    def __init__(self, attempt: Attempt, receipt: Receipt, source_store: str | None) -> None:
+        self._attempt = attempt
+        self._receipt = receipt
+        self._source_store = source_store
+        self._sets: dict[frozenset[str], int] = {}
+
+    def take(self, result: Result) -> None:
+        if isinstance(result, Found):
+            line = orjson.dumps(_complete(result, self._source_store), option=orjson.OPT_APPEND_NEWLINE)
+            if len(line) <= MAX_ROW_SIZE:
+                self._add(result, line)
+                return
+            result = Failure(result.ref, "OUT_OF_RANGE", "the row has more than 100 MiB")
+        self._receipt.log.append(log_entry(result))
+        if isinstance(result, Failure):
+            self._receipt.failures += 1
+        else:
+            self._receipt.skipped += 1
+
+    def _add(self, found: Found, line: bytes) -> None:
+        receipt, uri = self._receipt, found.uri
+        columns = self._sets.setdefault(found.row.columns, len(self._sets))
+        key = Key(receipt.shard, receipt.rows, _digest(found.row.uids), found.updated, uri, columns)
+        self._attempt.rows.write(line)
+        self._attempt.keys.write(orjson.dumps(key, option=orjson.OPT_APPEND_NEWLINE))
+        notices = [LogEntry("NOTICE", "", uri, notice.tag, notice.reason) for notice in found.row.notices]
+        receipt.log.extend(notices)
+        if found.row.handed_over:
+            receipt.log.append(LogEntry("DEBUG", "", uri, "", f"read by pydicom: {found.row.handed_over}"))
+        receipt.rows += 1
+        receipt.notices += len(notices)
+        receipt.longest_row = max(receipt.longest_row, len(line))
+
+    def finished(self) -> Receipt:
+        self._receipt.column_sets = [sorted(columns) for columns in self._sets]
+        return self._receipt
+
+
+def log_entry(result: Failure | Skipped) -> LogEntry:
+    """Write what was not exported for the operation's log."""
+    if isinstance(result, Failure):
+        return LogEntry("ERROR", result.code, result.uri, "", result.reason)
+    return LogEntry("INFO", "", result.uri, "", f"skipped: {result.reason}")
+
+
+def _complete(found: Found, source_store: str | None) -> dict[str, Any]:
+    values: dict[str, Any] = found.row.values
+    values["Type"] = "CREATE"
+    values["LastUpdated"] = found.updated
+    values["StorageClass"] = found.storage_class
+    values["BlobStorageSize"] = found.size
+    if source_store is not None:
+        values["SourceDicomStore"] = source_store
+    return values
+
+
+def _digest(uids: tuple[str, ...]) -> str | None:
+    if not uids[-1]:
+        return None
+    return hashlib.blake2b("\\".join(uids).encode(), digest_size=16).hexdigest()
+
+
+def prepare_receipts(folder: Path) -> None:
+    """Make the folder for an operation's receipts."""
+    (folder / _RECEIPTS).mkdir(mode=0o700, exist_ok=True)
+
+
+def write_receipt(folder: Path, receipt: Receipt) -> None:
+    """Accept a shard: from here on its rows count."""
+    write_atomic(_receipt_path(folder, receipt.shard), json.dumps(asdict(receipt)).encode())
+
+
+def accepted_shards(folder: Path) -> set[int]:
+    """Tell which shards have a receipt."""
+    return {int(path.stem) for path in (folder / _RECEIPTS).iterdir() if path.suffix == ".json"}
+
+
+def _receipt_path(folder: Path, shard: int) -> Path:
+    return folder / _RECEIPTS / f"{shard:08d}.json"
+
+
+def read_receipts(folder: Path) -> Iterator[Receipt]:
+    """Stream the receipts in the order of their shards."""
+    for shard in sorted(accepted_shards(folder)):
+        yield read_receipt(folder, shard)
+
+
+def read_receipt(folder: Path, shard: int) -> Receipt:
+    """Read a shard's receipt."""
+    state = json.loads(_receipt_path(folder, shard).read_bytes())
+    return Receipt(**state | {"log": [LogEntry(**entry) for entry in state["log"]]})
+
+
+def read_keys(area: StagingArea, receipt: Receipt) -> Iterator[Key]:
+    """Stream the keys of a shard's rows."""
+    for key in area.read_keys(receipt.keys):
+        yield Key(**key)
+
+
+def column_paths(receipt: Receipt) -> set[str]:
+    """Unite the column paths of a shard's rows."""
+    return {path for columns in receipt.column_sets for path in columns}
+
+
+def instance_with(folder: Path, area: StagingArea, path: str) -> str:
+    """Find an instance that has a column, for an error to name; empty where only the extra columns have it."""
+    for receipt in read_receipts(folder):
+        having = {
+            index
+            for index, columns in enumerate(receipt.column_sets)
+            if any(column == path or column.startswith(f"{path}.") for column in columns)
+        }
+        if having:
+            return next(key.uri for key in read_keys(area, receipt) if key.columns in having)
+    return ""

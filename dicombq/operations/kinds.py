@@ -1,0 +1,127 @@
+"""Kinds of operations: the API method that begins one, and the task that it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from dicombq.errors import NewerState, OperationEnded
+from dicombq.names import StoreName
+from dicombq.operations.running import RunningOperation
+from dicombq.operations.state import Operation
+
+Progress = Callable[[Operation], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How operations are run on this machine.
+
+    Parameters
+    ----------
+    workers
+        Processes that read headers; None for as many as are worth it.
+    lock_timeout
+        Seconds to wait for another operation with the same destination, and for another program that holds its file;
+        None for not at all and 10.
+    log_to_cloud
+        Whether Cloud Logging gets what operations log.
+    warn
+        Is told what a user should know of an operation that does not fail for it.
+    """
+
+    home: Path
+    workers: int | None = None
+    lock_timeout: float | None = None
+    log_to_cloud: bool = False
+    warn: Callable[[str], None] = lambda _text: None
+
+
+class Task(Protocol):
+    """The work of one operation: a request, and all that is needed to fulfil it here."""
+
+    @property
+    def kind(self) -> Kind:
+        """Its kind."""
+        ...
+
+    @property
+    def store(self) -> StoreName:
+        """The store that is read, or written to."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """The other end, as it is printed."""
+        ...
+
+    @property
+    def lock(self) -> tuple[str, str]:
+        """The resource that only one operation at a time may use: its name, whatever it was called, and its kind."""
+        ...
+
+    def request(self) -> dict[str, Any]:
+        """Print the request, so that `Kind.reopen` can read it."""
+        ...
+
+    def check(self) -> None:
+        """Refuse, before the operation begins, all that can be refused then."""
+        ...
+
+    def run(self, running: RunningOperation, progress: Progress) -> None:
+        """Do the work, or go on where it ended; on return the operation is done."""
+        ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of operation.
+
+    Parameters
+    ----------
+    name
+        By which an operation's state names it.
+    method
+        Of the API's DicomService; the response of an operation is named after it too.
+    reopen
+        Makes the task of a store and of a request as `Task.request` printed it.
+    """
+
+    name: str
+    method: str
+    reopen: Callable[[StoreName, dict[str, Any], Settings], Task]
+
+
+_KINDS: dict[str, Kind] = {}
+
+
+def register(kind: Kind) -> Kind:
+    """Let operations of a kind be gone on with."""
+    _KINDS[kind.name] = kind
+    return kind
+
+
+def task_of(operation: Operation, settings: Settings) -> Task:
+    """Make the task of an operation that was begun before.
+
+    Raises
+    ------
+    OperationEnded
+        Where its request is not known.
+    NewerState
+        Where its kind is not known.
+    """
+    if operation.request is None:
+        raise OperationEnded(
+            f"operation [{operation.id}] was begun by a dicombq that did not note what it was asked for",
+            "Begin it again.",
+        )
+    kind = _KINDS.get(operation.kind)
+    if kind is None:
+        raise NewerState(
+            f"operation [{operation.id}] is of a kind that this dicombq does not know",
+            "Upgrade dicombq to go on with it.",
+        )
+    return kind.reopen(StoreName(operation.parent, operation.store_id), operation.request, settings)
