@@ -87,7 +87,7 @@ def BQ(  # noqa: N802 - a command object
     location: str | None,
     dataset: str | None,
 ) -> int:
-    """Export the metadata of all DICOM instances in STORE, a folder, to a table in BigQuery or DuckDB.
+    """Export the metadata of all DICOM instances in STORE, a folder or a file, to a table in BigQuery or DuckDB.
 
     Every file below the folder is looked at; what is DICOM is known by its content, not by its name.
     The exit code is 3 where some instances could not be read: see `dicombq operations logs`.

@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 
-from dicombq.engines.base import Outcome, Shard
+from dicombq.engines.base import Outcome, Shard, Watch
 from dicombq.errors import Failed
 from dicombq.system.signals import held_back
 
@@ -51,7 +51,7 @@ class LocalEngine:
         self,
         function: Callable[[Shard], Outcome],
         shards: Iterable[Shard],
-        on_result: Callable[[Outcome], None],
+        watch: Watch[Outcome],
     ) -> None:
         """Call `function` for each shard, with two shards waiting for each of the other processes.
 
@@ -59,6 +59,8 @@ class LocalEngine:
         ------
         Failed
             Where a worker was killed.
+        Cancelled
+            Where the watch said to stop.
         """
         begin = time.monotonic()
         remaining = iter(shards)
@@ -67,15 +69,16 @@ class LocalEngine:
         for shard in remaining:
             is_long = len(first) > self.few or time.monotonic() - begin > _LONG
             if self.workers > 1 and is_long:
-                self._map_in_processes(function, itertools.chain([shard], remaining), on_result)
+                self._map_in_processes(function, itertools.chain([shard], remaining), watch)
             else:
-                on_result(function(shard))
+                watch.look(running=1)
+                watch.take(function(shard))
 
     def _map_in_processes(
         self,
         function: Callable[[Shard], Outcome],
         shards: Iterable[Shard],
-        on_result: Callable[[Outcome], None],
+        watch: Watch[Outcome],
     ) -> None:
         """Be one of the workers: the others take a while to start."""
         others = self.workers - 1
@@ -90,13 +93,14 @@ class LocalEngine:
                 with held_back():
                     for shard in itertools.islice(remaining, 2 * others - len(pending)):
                         pending.add(pool.submit(function, shard))
+                watch.look(running=len(own) + min(others, len(pending)))
                 for shard in own:
-                    on_result(function(shard))
+                    watch.take(function(shard))
                 if not pending:
                     break
-                finished, pending = wait(pending, timeout=0 if own else None, return_when=FIRST_COMPLETED)
+                finished, pending = wait(pending, timeout=0 if own else _PAUSE, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    on_result(future.result())
+                    watch.take(future.result())
         except BrokenProcessPool:
             time.sleep(_PAUSE)  # for a signal that killed the worker and is meant for this process too
             raise Failed(

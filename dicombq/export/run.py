@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dicombq import __version__
-from dicombq.engines.base import Engine
+from dicombq.engines.base import Engine, Watch
 from dicombq.errors import Cancelled, DicombqError, Failed, SourceChanged
 from dicombq.export.area import StagingArea
 from dicombq.export.duplicates import find_duplicates, without_rows
@@ -32,7 +32,7 @@ from dicombq.export.staging import (
 from dicombq.operations.kinds import Progress
 from dicombq.operations.log import LogEntry
 from dicombq.operations.running import RunningOperation
-from dicombq.operations.state import Counters, State
+from dicombq.operations.state import Counters, Shards, State
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
 from dicombq.stores.base import Failure, Listed, Skipped
@@ -160,8 +160,14 @@ class Export:
 
     def _stage(self, listing: Listing) -> None:
         self._enter(State.STAGING)
-        specs = (self._spec(listing, number) for number in self._missing_shards(listing))
-        self.engine.map_shards(stage_shard, specs, self._accept)
+        missing, total = self._missing_shards(listing), len(listing.shards)
+
+        def show(done: int, running: int) -> None:
+            self.running.operation.shards = Shards(total - len(missing) + done, running, total)
+            self.running.count()
+
+        specs = (self._spec(listing, number) for number in missing)
+        self.engine.map_shards(stage_shard, specs, Watch(self._accept, show, lambda: self.running.is_cancelled))
 
     def _spec(self, listing: Listing, number: int) -> ShardSpec:
         request, destination = self.request, self.request.destination

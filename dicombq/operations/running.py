@@ -92,13 +92,18 @@ class RunningOperation:
     def _tell(self, error: BaseException | None) -> DicombqError | None:
         """Say of an error that goes away how to go on."""
         resume = f"Go on with it: dicombq operations resume {self.operation.id}"
+        if isinstance(error, KeyboardInterrupt | Cancelled) and self.is_cancelled:
+            return CancelledElsewhere("the operation was cancelled", resume)
         if isinstance(error, KeyboardInterrupt):
-            if self._cancelled:
-                return CancelledElsewhere("the operation was cancelled", resume)
             return Cancelled("interrupted", resume)
         if isinstance(error, _PASSING):
             return type(error)(error.message, f"{error.hint} {resume}".strip())
         return None
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody asked it to end."""
+        return self._cancelled
 
     def enter(self, state: State) -> None:
         """Go on to the next state."""

@@ -50,6 +50,15 @@ class Counters:
 
 
 @dataclass(frozen=True)
+class Shards:
+    """How many shards are done, how many run now, and how many there are."""
+
+    done: int
+    running: int
+    total: int
+
+
+@dataclass(frozen=True)
 class OperationError:
     """What ended an operation.
 
@@ -92,6 +101,8 @@ class Operation:
         The store that it began with, and the other end.
     request
         All that is needed to resume it; None where an older dicombq did not note it.
+    shards
+        How far the staging is; None before it.
     load_begun
         Whether the destination may have been written.
     """
@@ -112,6 +123,7 @@ class Operation:
     error: OperationError | None = None
     request: dict[str, Any] | None = None
     load_begun: bool = False
+    shards: Shards | None = None
 
     @property
     def name(self) -> OperationName:
@@ -137,6 +149,8 @@ class Operation:
                 **{name: str(getattr(counters, name)) for name in ("found", "duplicates", "skipped", "notices")},
             },
         }
+        if self.shards and self.state is State.STAGING:
+            metadata["dicombq"]["shards"] = {name: str(number) for name, number in asdict(self.shards).items()}
         if self.end_time:
             metadata["endTime"] = self.end_time
         result: dict[str, Any] = {"name": str(self.name), "metadata": metadata}
@@ -192,6 +206,7 @@ class Operation:
             "parent": Parent(**state["parent"]),
             "counters": Counters(**state["counters"]),
             "error": OperationError(**state["error"]) if state["error"] else None,
+            "shards": Shards(**state["shards"]) if state.get("shards") else None,
             "state": State(state["state"]),
             "folder": folder,
         }

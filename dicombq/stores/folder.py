@@ -1,4 +1,4 @@
-"""A folder of files as a store."""
+"""A folder of files, or a single file, as a store."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class FileRef(NamedTuple):
 
 @dataclass(frozen=True)
 class FolderStore:
-    """All files below a folder, links followed once.
+    """All files below a folder, links followed once; or a single file.
 
     Parameters
     ----------
     name
         The store's resource name.
     root
-        The folder, absolute.
+        The folder or the file, absolute.
     """
 
     name: StoreName
@@ -45,14 +45,14 @@ class FolderStore:
 
     @classmethod
     def open(cls, folder: str, parent: Parent) -> FolderStore:
-        """Use a folder as a store; its ID is its last path component.
+        """Use a folder, or a file, as a store; its ID is its last path component.
 
         Raises
         ------
         NotFound
-            Where there is no such folder.
+            Where there is none.
         NotPermitted
-            Where it cannot be listed.
+            Where it cannot be listed, or read.
         """
         shown = printable(folder)
         try:
@@ -64,15 +64,18 @@ class FolderStore:
             mode = 0
         if not mode:
             raise NotFound(f"there is no folder [{shown}]", "Check the path, or `dicombq export bq --help`.")
-        if not stat.S_ISDIR(mode):
-            raise NotFound(f"[{shown}] is not a folder", "Give the folder that holds the file.")
-        if not os.access(root, os.R_OK | os.X_OK):
+        if stat.S_ISREG(mode):
+            if not os.access(root, os.R_OK):
+                raise NotPermitted(f"the file [{shown}] cannot be read", "Run as a user who may read it.")
+        elif not stat.S_ISDIR(mode):
+            raise NotFound(f"[{shown}] is neither a folder nor a file", "Give the folder that holds the instances.")
+        elif not os.access(root, os.R_OK | os.X_OK):
             raise NotPermitted(f"the folder [{shown}] cannot be listed", "Run as a user who may read it.")
         return cls(StoreName(parent, printable(root.resolve().name) or "root"), root)
 
     @property
     def source(self) -> str:
-        """The folder."""
+        """The folder or the file."""
         return os.fspath(self.root)
 
     def ref(self, noted: list[Any]) -> FileRef:
@@ -89,7 +92,7 @@ class FolderStore:
         Parameters
         ----------
         prefix
-            A folder below the root, as ``2026/11``.
+            A folder or a file below the root, as ``2026/11``.
 
         Raises
         ------
@@ -101,6 +104,9 @@ class FolderStore:
         if os.path.isabs(prefix) or os.pardir in Path(prefix).parts:
             raise InvalidArgument(f"[{printable(prefix)}] is not below [{printable(self.source)}]")
         top = os.fspath(self.root / prefix)
+        if os.path.isfile(top):
+            yield FileRef(top)
+            return
         walk = _Walk(os.path.realpath(self.root), [(top, False)])
         while walk.folders:
             folder, linked = walk.folders.pop()

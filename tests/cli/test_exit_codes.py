@@ -178,7 +178,7 @@ def test_6_for_a_folder_that_may_not_be_read(run: Run, scans: Path) -> None:
 
 def test_7_for_what_is_not_there(run: Run, scans: Path, bigquery: BigQueryFake) -> None:
     assert error_of(run("export", "bq", "nowhere"), 7) == "there is no folder [nowhere]."
-    assert error_of(run("export", "bq", "scans/1.dcm"), 7) == "[scans/1.dcm] is not a folder."
+    assert error_of(run("export", "bq", "/dev/null"), 7) == "[/dev/null] is neither a folder nor a file."
     assert "no BigQuery dataset [p.none]" in error_of(run("export", "bq", "scans", "--bq-table=bq://p.none.t"), 7)
     assert "no folder" in error_of(run("export", "bq", "scans", "--bq-table=duckdb://no/x.duckdb/d.t"), 7)
     assert error_of(run("operations", "describe", "5"), 7) == "there is no operation [5]."

@@ -14,6 +14,7 @@ from isal import igzip
 from dicombq.engines.local import LocalEngine
 from dicombq.errors import (
     Cancelled,
+    CancelledElsewhere,
     Failed,
     Locked,
     SchemaConflict,
@@ -29,6 +30,7 @@ from dicombq.export.request import BigQueryDestination, ExportRequest
 from dicombq.export.run import Export
 from dicombq.export.task import EXPORT_BQ
 from dicombq.names import DuckdbTable, Parent
+from dicombq.operations.running import RunningOperation
 from dicombq.operations.state import Operation, OperationError, State
 from dicombq.operations.store import OperationStore
 from dicombq.stores.folder import FolderStore
@@ -379,6 +381,26 @@ def test_ctrl_c_while_files_are_read_cancels(lab: Lab) -> None:
         lab.export(progress=interrupt)
     assert lab.last().to_api()["error"] == {"code": 1, "message": "interrupted"}
     assert not lab.table.file.exists()
+
+
+def test_an_export_that_is_told_to_stop_stops_between_two_shards(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(lab)
+    monkeypatch.setattr(listing, "SHARD_SIZE", 1)
+    monkeypatch.setattr(RunningOperation, "is_cancelled", property(lambda running: running.operation.counters.found))
+    with pytest.raises(CancelledElsewhere):
+        lab.export()
+    assert lab.last().state is State.CANCELLED
+    assert len(list((lab.last().folder / "receipts").iterdir())) < 7
+
+
+def test_an_operation_says_how_many_shards_are_done(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(lab)
+    monkeypatch.setattr(listing, "SHARD_SIZE", 3)
+    seen: list[Any] = []
+    operation = lab.export(progress=lambda operation: seen.append(operation.to_api()["metadata"]["dicombq"]))
+    shards = [each["shards"] for each in seen if "shards" in each]
+    assert shards == [{"done": str(done), "running": "1", "total": "3"} for done in range(3)]
+    assert "shards" not in operation.to_api()["metadata"]["dicombq"]
 
 
 def test_a_full_disk_is_told_in_one_line(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from dicombq.errors import Failed, NotFound, NotPermitted
+from dicombq.errors import Failed, InvalidArgument, NotFound, NotPermitted
 from dicombq.names import Parent, StoreName
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
@@ -62,8 +62,35 @@ def test_a_store_is_named_after_its_folder(tmp_path: Path, monkeypatch: pytest.M
 def test_a_store_must_be_a_folder_that_is_there(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="there is no folder"):
         opened(tmp_path / "none")
-    with pytest.raises(NotFound, match="is not a folder"):
-        opened(write(tmp_path / "file"))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NotFound, match="is neither a folder nor a file"):
+        opened(tmp_path / "pipe")
+
+
+def test_a_single_file_is_a_store_of_its_own(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm")
+    write(tmp_path / "b.dcm")
+    store = opened(path)
+    assert store.name.store == "a.dcm"
+    assert list(store.list()) == [FileRef(str(path))]
+    path.unlink()
+    with pytest.raises(Failed, match="gone before it could be read"):
+        list(store.list())
+
+
+def test_a_listing_can_be_cut_by_its_folders(tmp_path: Path) -> None:
+    for name in ("1/a.dcm", "1/2/b.dcm", "12/c.dcm", "d.dcm"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / name)
+    store = opened(tmp_path)
+    pieces = [ref for prefix in ("1", "12", "d.dcm") for ref in store.list(prefix)]
+    assert sorted(each.uri for each in pieces) == sorted(each.uri for each in store.list())
+
+
+@pytest.mark.parametrize("prefix", ["..", "1/../../x", "/"])
+def test_a_listing_never_leaves_its_folder(tmp_path: Path, prefix: str) -> None:
+    with pytest.raises(InvalidArgument, match="is not below"):
+        list(opened(tmp_path).list(prefix))
 
 
 @pytest.mark.parametrize("text", ["", "~nobody_has_this_name/scans", "x" * 5000, "a\0b"])
@@ -96,9 +123,12 @@ def test_a_folder_within_one_that_may_not_be_searched_is_not_permitted(
 
 
 def test_a_store_must_be_permitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.dcm")
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(NotPermitted, match="cannot be listed"):
         opened(tmp_path)
+    with pytest.raises(NotPermitted, match="cannot be read"):
+        opened(path)
 
 
 def test_every_file_below_is_listed_whatever_its_name(tmp_path: Path) -> None:

@@ -17,8 +17,21 @@ def test_a_path_is_a_folder_store(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["gs://bucket/folder", "https://server/dicom-web", "projects/p/locations/l/datasets/d"]
+    ("text", "kind"),
+    [
+        ("gs://bucket/folder", "URLs that begin with gs://"),
+        ("S3://bucket", "URLs that begin with S3://"),
+        ("https:/server/dicom-web", "URLs that begin with https:/"),
+        ("projects/p/locations/l/datasets/d/dicomStores/s", "resource names"),
+    ],
 )
-def test_a_store_of_another_kind_is_not_there_yet(text: str) -> None:
-    with pytest.raises(NotFound, match="is not a folder"):
+def test_a_store_of_a_kind_that_is_not_supported_is_called_so(text: str, kind: str) -> None:
+    with pytest.raises(NotFound, match="are not supported") as error:
         open_store(text, Parent())
+    assert error.value.message == f"there is no folder [{text}], and {kind} are not supported"
+
+
+def test_a_folder_may_look_like_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "projects" / "p").mkdir(parents=True)
+    assert open_store("projects/p", Parent()).source == str(tmp_path / "projects" / "p")
