@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from typing import Any
 
 import duckdb
 import pytest
-from isal import igzip
 
 from dicombq.engines.local import LocalEngine
 from dicombq.errors import (
@@ -18,7 +16,6 @@ from dicombq.errors import (
     Failed,
     Locked,
     SchemaConflict,
-    StorageFull,
     TableExists,
     TableNotEmpty,
     Temporary,
@@ -370,19 +367,6 @@ def test_a_load_that_ends_early_leaves_the_old_table(lab: Lab, error: BaseExcept
     assert (operation.folder / "receipts").is_dir()
 
 
-def test_ctrl_c_while_files_are_read_cancels(lab: Lab) -> None:
-    fill(lab)
-
-    def interrupt(operation: Operation) -> None:
-        if operation.counters.success:
-            raise KeyboardInterrupt
-
-    with pytest.raises(Cancelled, match="interrupted"):
-        lab.export(progress=interrupt)
-    assert lab.last().to_api()["error"] == {"code": 1, "message": "interrupted"}
-    assert not lab.table.file.exists()
-
-
 def test_an_export_that_is_told_to_stop_stops_between_two_shards(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(lab)
     monkeypatch.setattr(listing, "SHARD_SIZE", 1)
@@ -401,18 +385,6 @@ def test_an_operation_says_how_many_shards_are_done(lab: Lab, monkeypatch: pytes
     shards = [each["shards"] for each in seen if "shards" in each]
     assert shards == [{"done": str(done), "running": "1", "total": "3"} for done in range(3)]
     assert "shards" not in operation.to_api()["metadata"]["dicombq"]
-
-
-def test_a_full_disk_is_told_in_one_line(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(lab)
-
-    def full(self: igzip.IGzipFile, data: Any) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(igzip.IGzipFile, "write", full)
-    with pytest.raises(StorageFull, match="is full") as error:
-        lab.export()
-    assert lab.last().error == OperationError.of(error.value)
 
 
 def test_a_plan_prints_what_would_be_done(lab: Lab) -> None:

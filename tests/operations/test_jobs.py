@@ -224,18 +224,6 @@ def test_an_operation_that_runs_is_not_resumed(settings: Settings, task: ExportT
         job.running.enter(State.DONE)
 
 
-@pytest.mark.parametrize("uri", ["x.duckdb/d.t", "../{}/x.duckdb/D.T", "link.duckdb/d.t"])
-def test_a_table_is_locked_under_all_its_names(settings: Settings, task: ExportTask, uri: str) -> None:
-    (settings.home / "link.duckdb").symlink_to("x.duckdb")
-    file, _, name = uri.format(settings.home.name).rpartition("/")
-    table = DuckdbTable(settings.home / file, *name.split("."))
-    other = to(table, task, settings, Disposition.WRITE_APPEND)
-    with jobs.begin(task, settings) as job:
-        with pytest.raises(Locked), jobs.begin(other, settings):
-            pass
-        job.running.enter(State.DONE)
-
-
 def test_an_export_that_is_refused_leaves_no_operation(settings: Settings, task: ExportTask) -> None:
     with duckdb.connect(str(settings.home / "x.duckdb")) as connection:
         connection.execute("CREATE SCHEMA d; CREATE TABLE d.t (a INT)")

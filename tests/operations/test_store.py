@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dicombq.errors import Cancelled, Failed, FailedPrecondition, Locked, NotFound, StorageFull, Temporary
+from dicombq.errors import Cancelled, Failed, Locked, NotFound, StorageFull, Temporary
 from dicombq.names import Parent, StoreName
 from dicombq.operations import running as running_module
 from dicombq.operations import store as store_module
@@ -208,14 +208,6 @@ def test_a_file_in_the_place_of_the_operations_is_an_error(store: OperationStore
     (tmp_path / "operations").write_text("")
     with pytest.raises(Failed, match="cannot be used: File exists"):
         create(store)
-
-
-def test_a_newer_state_is_refused(store: OperationStore, tmp_path: Path) -> None:
-    identity = ended(store)
-    edit(state_file(tmp_path, identity), version=STATE_VERSION + 1)
-    with pytest.raises(FailedPrecondition, match="written by a newer dicombq") as error:
-        store.get(identity)
-    assert error.value.hint == "Upgrade dicombq to read it."
 
 
 def test_a_state_has_its_version_and_what_is_unknown_is_ignored(store: OperationStore, tmp_path: Path) -> None:
