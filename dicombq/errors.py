@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree.
+"""The tree of errors.
 
 ::
 
@@ -64,7 +64,7 @@ class DicombqError(Exception):
     message
         One sentence, without a final full stop.
     hint
-        What to do about it; may be empty.
+        The way out, a sentence or two; may be empty.
     """
 
     code = 2
@@ -82,7 +82,7 @@ class DicombqError(Exception):
 
 
 class InvalidArgument(DicombqError):
-    """What was asked for cannot be meant; nothing was touched."""
+    """The request cannot be meant; nothing was touched."""
 
     code = 3
     exit_code = 2
@@ -136,7 +136,7 @@ class FailedPrecondition(DicombqError):
 
 
 class TableExists(FailedPrecondition):
-    """The destination table exists, and the request does not say what to do with it."""
+    """The destination table exists, and the request says neither replace nor append."""
 
 
 class TableNotEmpty(FailedPrecondition):
@@ -164,11 +164,11 @@ class NewerState(FailedPrecondition):
 
 
 class SourceChanged(FailedPrecondition):
-    """What an operation listed can no longer be read as it was listed."""
+    """The listed instances can no longer be read as they were listed."""
 
 
 class DestinationChanged(FailedPrecondition):
-    """What an operation loaded is no longer at its destination."""
+    """The loaded rows are no longer at their destination."""
 
 
 class Temporary(DicombqError):
@@ -209,7 +209,7 @@ class NotFound(DicombqError):
 
 
 class Locked(DicombqError):
-    """Another process holds what is needed."""
+    """Another process holds the table, its file or the operation."""
 
     code = 10
     exit_code = 11

@@ -1,4 +1,4 @@
-"""What every engine does: run a function over shards."""
+"""The protocol of engines: an engine runs a function over shards."""
 
 from __future__ import annotations
 

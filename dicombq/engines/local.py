@@ -107,7 +107,7 @@ class LocalEngine:
                 "a worker process was killed", "The machine may be short of memory: try --workers=1."
             ) from None
         except BaseException:
-            for process in list(pool._processes.values()):  # noqa: SLF001 - there is no public way to end them now
+            for process in list(pool._processes.values()):  # noqa: SLF001 - there is no public way to kill a worker
                 process.kill()
             raise
         finally:

@@ -45,7 +45,7 @@ class Duplicate:
 def find_duplicates(folder: Path, area: StagingArea) -> Iterator[Duplicate]:
     """Find the rows that give way: the newest LastUpdated wins, then the greater URI (``schema.md``).
 
-    They come in the order of their shards and rows. DuckDB sorts them on disk.
+    In the order of shards and rows. DuckDB sorts the keys on disk.
     """
     import duckdb  # noqa: PLC0415 - processes that only read headers do not need it
 
@@ -91,7 +91,7 @@ def _sorting_errors() -> Iterator[None]:
 
 
 def without_rows(folder: Path, area: StagingArea, receipt: Receipt, losers: Sequence[Duplicate]) -> Receipt:
-    """Write a shard anew without the rows that give way, and its receipt, which tells of them."""
+    """Write a shard anew without its losers; the new receipt counts and logs each loser."""
     rows = {loser.row for loser in losers}
     used: set[int] = set()
     with area.open_rows(receipt.file) as old, area.attempt(receipt.shard) as attempt:

@@ -38,7 +38,7 @@ class Listing:
     shards
         Each one's offset in ``refs.jsonl`` and its number of lines.
     counters
-        Of what was listed.
+        As they were at the end of the listing.
     log_size
         Bytes of the operation's log, when only the listing was in it.
     version

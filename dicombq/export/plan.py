@@ -35,7 +35,7 @@ class Plan:
 
 
 def plan(request: ExportRequest, warehouse: Warehouse[Any]) -> Plan:
-    """Refuse what can be refused before a file is read.
+    """Make the plan, or refuse the request before a file is read.
 
     Raises
     ------

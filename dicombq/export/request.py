@@ -1,4 +1,4 @@
-"""What is to be exported, and where to: a request in the shapes of the API."""
+"""The request of an export, in the shapes of the API."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class BigQueryDestination:
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What to export (``rest_api.md``, ExportDicomDataRequest)."""
+    """A store and a destination (``rest_api.md``, ExportDicomDataRequest)."""
 
     store: Store[Any]
     destination: BigQueryDestination
     max_element_size: int = MAX_ELEMENT_SIZE
 
     def to_api(self) -> dict[str, Any]:
-        """Print the request as the API does, with what it does not have under ``dicombq``."""
+        """Print the request as the API does; fields that the API lacks stand under ``dicombq``."""
         destination = self.destination
         return {
             "bigqueryDestination": {

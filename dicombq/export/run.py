@@ -81,7 +81,7 @@ class Export:
         Raises
         ------
         SourceChanged
-            Where what is left to be read cannot be read as it was listed.
+            Where the remaining files cannot be read as they were listed.
         DicombqError
             Which ended the operation; the table is as it was, unless the message says otherwise.
         """
@@ -101,7 +101,7 @@ class Export:
         self.progress(self.running.operation)
 
     def _take_up_listing(self) -> Listing | None:
-        """Count and log again what was listed and staged before."""
+        """Go on from a listing: count and log it, and its accepted shards, again."""
         listing = read_listing(self.folder)
         if listing is not None:
             self.running.operation.counters = replace(listing.counters)

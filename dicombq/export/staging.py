@@ -4,7 +4,7 @@ A shard may be staged more than once, by whatever process; its first receipt is 
 
     shards/N.ndjson.gz   the rows of shard N
     shards/N.keys.jsonl  which instance each row is
-    receipts/N.json      what became of shard N; written last, so that what it names is there
+    receipts/N.json      the outcome of shard N; written last, so that the files that it names are there
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ShardSpec:
 
 @dataclass
 class Receipt:
-    """What became of a shard.
+    """The outcome of a shard.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class _ShardWriter:
 
 
 def log_entry(result: Failure | Skipped) -> LogEntry:
-    """Write what was not exported for the operation's log."""
+    """Write a failed or skipped file for the operation's log."""
     if isinstance(result, Failure):
         return LogEntry("ERROR", result.code, result.uri, "", result.reason)
     return LogEntry("INFO", "", result.uri, "", f"skipped: {result.reason}")

@@ -1,1 +1,1 @@
-"""The state of long-running operations: what they do, how far they have come, who runs them."""
+"""Long-running operations of every kind: begun, detached, followed, cancelled, resumed, logged."""

@@ -27,9 +27,9 @@ class Settings:
         Seconds to wait for another operation with the same destination, and for another program that holds its file;
         None for not at all and 10.
     log_to_cloud
-        Whether Cloud Logging gets what operations log.
+        Whether the log of an operation goes to Cloud Logging too.
     warn
-        Is told what a user should know of an operation that does not fail for it.
+        Prints a warning: a trouble that a user should know, and that the operation does not fail for.
     """
 
     home: Path

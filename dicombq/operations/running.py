@@ -42,8 +42,8 @@ _LISTENING = 0.2  # seconds between two looks for it
 class RunningOperation:
     """An operation that this process runs: its state is written here and nowhere else.
 
-    Use it as a context manager: an error inside ends the operation with it. Without one, what has inherited the lock
-    runs it on.
+    Use it as a context manager: an error inside ends the operation with it. Without one, a process that has inherited
+    the lock runs it on.
 
     Parameters
     ----------
@@ -139,11 +139,11 @@ class RunningOperation:
         return os.fstat(self._log.fileno()).st_size
 
     def cut_log(self, size: int) -> None:
-        """Forget what was logged after it had this size, because it is going to be logged again."""
+        """Cut the log back to this size, because the entries behind it are logged again."""
         self._log.truncate(min(size, self.log_size()))
 
     def discard_staged(self) -> None:
-        """Delete what was staged; the state and the log stay."""
+        """Delete the staged files; the state and the log stay."""
         for path in self.operation.folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)

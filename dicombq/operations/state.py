@@ -1,4 +1,4 @@
-"""What is known of an operation, as it stands in its state file and as the API prints it."""
+"""The state of an operation, in its file and as the API prints it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class State(Enum):
 
 @dataclass
 class Counters:
-    """What became of what was listed; found = success + failure + duplicates once `pending` is 0."""
+    """Numbers of instances by their outcome; found = success + failure + duplicates once `pending` is 0."""
 
     pending: int = 0
     found: int = 0
@@ -60,14 +60,14 @@ class Shards:
 
 @dataclass(frozen=True)
 class OperationError:
-    """What ended an operation.
+    """The error that ended an operation.
 
     Parameters
     ----------
     code, message
         As the API has them (``google.rpc.Status``).
     kind, hint
-        The class of `dicombq.errors`, and what to do about it.
+        The class of `dicombq.errors`, and the way out.
     """
 
     code: int
@@ -163,7 +163,7 @@ class Operation:
         return result
 
     def raise_error(self) -> None:
-        """Raise what ended it, if anything did, as whoever waits for it sees it."""
+        """Raise the error that ended it, if one did, for somebody who waits for the operation."""
         if self.error is None:
             return
         error = self.error.to_exception()
@@ -172,7 +172,7 @@ class Operation:
         raise error
 
     def mark_crashed(self) -> None:
-        """Take in that its process is gone; what it noted last, as of a load that is not settled, is kept."""
+        """Take in that its process is gone; an error that it noted, as of an unsettled load, is kept."""
         self.state = State.CRASHED
         self.error = self.error or OperationError.of(
             Crashed("the process that ran the operation is gone", f"Go on with it: dicombq operations resume {self.id}")

@@ -1,4 +1,4 @@
-"""What every kind of store does: list instances, and read them into rows."""
+"""The protocol of stores: a store lists references to instances, and reads references into rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dicombq.system.files import printable
 class InstanceRef(Protocol):
     """Something in a store that may be an instance: a NamedTuple of all that its kind of store needs to read it.
 
-    It is listed once, noted as JSON, and read back by `Store.ref`; its fields are what JSON has.
+    It is listed once, noted as JSON, and read back by `Store.ref`: its fields are texts and numbers.
     """
 
     @property
@@ -29,7 +29,7 @@ RefT = TypeVar("RefT", bound=InstanceRef)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of something in a store."""
+    """The outcome of looking at something in a store."""
 
     ref: InstanceRef
 

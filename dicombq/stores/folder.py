@@ -133,9 +133,9 @@ class _Walk:
     Parameters
     ----------
     folders
-        Those to list yet, and whether a link leads to them.
+        Folders to list yet; for each, whether a link leads there.
     reached
-        The real paths of those outside of the root: links may lead to one of them by several ways.
+        Real paths of folders outside of the root: several links may lead to the same one.
     """
 
     real_root: str

@@ -1,4 +1,4 @@
-"""From what a user typed to a store."""
+"""Stores by name: a STORE on the command line, or one that an operation noted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every warehouse does: tell a table's state, load rows in one piece, make the view, answer queries."""
+"""The protocol of warehouses: the state of a table, a load in one piece, the view, queries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TableT_contra = TypeVar("TableT_contra", contravariant=True)
 
 @dataclass(frozen=True)
 class Table:
-    """What is at a destination.
+    """The state of a destination.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Load:
     job_id
         Names the load: the same one twice loads once.
     scratch
-        A folder for what the warehouse has to write on the way.
+        A folder for files that the warehouse writes on the way.
     longest_row
         Bytes of the longest row, as JSON.
     """
@@ -57,7 +57,7 @@ class Load:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What a load did.
+    """The outcome of a load.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class Warehouse(Protocol[TableT_contra]):
     """A place for tables."""
 
     def state(self, table: TableT_contra) -> Table:
-        """Tell what is at a destination."""
+        """Look at a destination."""
         ...
 
     def load(self, table: TableT_contra, load: Load) -> LoadResult:
@@ -132,7 +132,7 @@ class Warehouse(Protocol[TableT_contra]):
         DestinationChanged
             Where the same load was committed before, and its table is gone.
         LoadUnsettled
-            Where nobody knows yet what became of it: the same load has to be tried again.
+            Where its outcome is not known yet: the same load has to be tried again.
         """
         ...
 

@@ -104,7 +104,7 @@ class BigQueryWarehouse:
         return self._cached
 
     def state(self, table: BigQueryTable) -> Table:
-        """Tell what is at a destination.
+        """Look at a destination.
 
         Raises
         ------

@@ -76,7 +76,7 @@ class DuckdbWarehouse:
         self._patience = patience
 
     def state(self, table: DuckdbTable) -> Table:
-        """Tell what is at a destination; a missing file is a missing table.
+        """Look at a destination; a missing file is a missing table.
 
         Raises
         ------
