@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 
 from dicombq.dicom import tags
 from dicombq.dicom.dictionary import AMBIGUOUS_SIGN, effective_vr, is_private, is_private_creator, lookup
+from dicombq.dicom.plain import Plain, plain
 from dicombq.dicom.text import DEFAULT, Charset
-from dicombq.dicom.values import KNOWN_VRS, Plain, plain
+from dicombq.dicom.values import KNOWN_VRS
 from dicombq.rows import part10
 from dicombq.rows.base import HandOver
 from dicombq.rows.part10 import Encoding

@@ -114,7 +114,7 @@ class PlainItems:
             handler = find(key)
             if handler is None:
                 return None
-            step, tag, _, wide, _, found, name, plain = handler
+            step, tag, vr, wide, _, found, name, plain = handler
             position += 8
             if wide:
                 if position + wide - 4 > end:
@@ -140,6 +140,8 @@ class PlainItems:
                     if value is None:
                         return None
                     values[name] = value
+                elif vr == "PN":
+                    return None
                 if name not in seen:
                     seen.add(name)
                     columns.add(path + name)

@@ -139,6 +139,9 @@ class Record:
             return
         if found.kind is not Kind.OTHER:
             self._use(found.name)
+            if found.vr == "PN" and not data:  # as exported tables have it: schema.md, Values that do not fit
+                self._append_other(tag, [""])
+                return
         try:
             values, undecodable = parse(vr, data, little_endian, charset)
         except Unfit as unfit:

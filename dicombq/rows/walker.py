@@ -14,8 +14,8 @@ from typing import BinaryIO, Final
 
 from dicombq.dicom import tags
 from dicombq.dicom.dictionary import is_private_creator, lookup, private_block
-from dicombq.dicom.text import DEFAULT, charset
-from dicombq.dicom.values import Json, parse, utc_offset
+from dicombq.dicom.text import DEFAULT
+from dicombq.dicom.values import Json, parse
 from dicombq.rows import part10, window
 from dicombq.rows.base import HandOver, NotAnInstance, Row
 from dicombq.rows.handlers import (
@@ -27,31 +27,18 @@ from dicombq.rows.handlers import (
     SPECIAL,
     VALUE,
     Context,
-    handlers_of,
     inside,
     make_context,
 )
 from dicombq.rows.items import MAX_PLAIN_DEPTH, PlainItems
-from dicombq.rows.part10 import Encoding
 from dicombq.rows.record import Instance, Record
 from dicombq.rows.runs import Place, Run, make_run, memory
+from dicombq.rows.walk import DATA_SET, ITEM, MAX_ELEMENTS, META, NOWHERE, OPEN_ITEM, Walk
 from dicombq.table.mapping import MAX_ELEMENT_SIZE, Column, Kind
 
 __all__ = ["HandOver", "read_row"]
 
-MAX_ELEMENTS = 100_000
-"""Elements of a data set or item."""
-
-MAX_ALL_ELEMENTS = 500_000
-"""Elements and items of one instance, all those in sequences too; the reference reads more."""
-
 _META_GROUP: Final = b"\x02\x00"
-
-# Whose elements the walker walks over
-_META: Final = 0
-_DATA_SET: Final = 1
-_ITEM: Final = 2
-_OPEN_ITEM: Final = 3  # a delimiter ends it
 
 
 def read_row(
@@ -71,57 +58,28 @@ def read_row(
     """
     head = file.read(min(max(window.PREFIX, part10.HEAD), size))
     start = part10.dataset_start(head[: part10.HEAD], size, claims=claims)
-    zone = dt.timezone.utc
-    for _ in range(2):
-        record = record_type(Instance(zone))
-        try:
-            _Walker(file, head[: window.PREFIX], size, record_type, max_element_size).walk_file(record, start)
-            return record.row()
-        except _OtherZone as other:
-            zone = other.zone
-    raise HandOver("two time zones")
-
-
-class _OtherZone(Exception):
-    """Timezone Offset From UTC (0008,0201) stands behind a DT that needs it."""
-
-    def __init__(self, zone: dt.timezone) -> None:
-        super().__init__()
-        self.zone = zone
+    walk = _Walker(file, head[: window.PREFIX], size, record_type, max_element_size)
+    record = record_type(Instance())
+    walk.walk_file(record, start)
+    if walk.late_zone is not None:
+        record = record_type(Instance(walk.late_zone))
+        _Walker(file, head[: window.PREFIX], size, record_type, max_element_size).walk_file(record, start)
+    return record.row()
 
 
 _START = make_context(DEFAULT, signed=False, settled=True)
-_NOWHERE = Place()  # where nothing is remembered
 
 
-class _Walker(window.Window):
+class _Walker(Walk):
     """Walks over one file."""
 
-    def __init__(
-        self, file: BinaryIO, head: bytes, size: int, record_type: type[Record], max_element_size: int
-    ) -> None:
-        super().__init__(file, head, size)
-        self.record_type = record_type
-        self.max_element_size = max_element_size
-        self.places: dict[str, Place] | None = None
-        self.plain: PlainItems | None = None
-        self.use(Encoding(implicit=False, little_endian=True))
-        self.meta: dict[int, bytes] = {}
-        self.elements = 0
-        self.has_datetime = False
-        self.has_pixel_data = False
-
-    def use(self, encoding: Encoding) -> None:
-        """Read what follows in an encoding."""
-        self.encoding = encoding
-        self.handlers = handlers_of(encoding)
-        self.unpack, self.unpack_long = self.handlers.unpack, self.handlers.unpack_long
+    plain: PlainItems | None = None
 
     def walk_file(self, record: Record, start: int) -> None:
         """Walk over File Meta Information and data set."""
         position = start
         if self.extend(start + 8)[start : start + 2] == _META_GROUP:
-            position = self.walk(record, start, self.size, _START, level=_META)
+            position = self.walk(record, start, self.size, _START, level=META)
         if part10.uid(self.meta.get(tags.MEDIA_STORAGE_SOP_CLASS_UID, b"")) == part10.DICOMDIR:
             raise NotAnInstance("a DICOMDIR")
         syntax = part10.uid(self.meta.get(tags.TRANSFER_SYNTAX_UID, b"")) or None
@@ -134,7 +92,7 @@ class _Walker(window.Window):
         self.places = memory.places((self.record_type, self.encoding, self.max_element_size))
         if self.record_type is Record:
             self.plain = PlainItems(self, self.handlers, record.instance, self.places)
-        self.walk(record, position, self.size - self.base, _START, level=_DATA_SET)
+        self.walk(record, position, self.size - self.base, _START, level=DATA_SET)
 
     def walk(  # noqa: C901, PLR0912, PLR0915 - it runs for each element, where a call costs as much as its work
         self,
@@ -147,7 +105,7 @@ class _Walker(window.Window):
     ) -> int:
         """Walk over the elements of a data set or item; give where it ends."""
         implicit = self.encoding.implicit
-        top, in_meta = level <= _DATA_SET, level == _META
+        top, in_meta = level <= DATA_SET, level == META
         too_big = self.max_element_size
         handlers, unpack, unpack_long = self.handlers, self.unpack, self.unpack_long
         values, columns, path = record.values, record.instance.columns, record.path
@@ -207,7 +165,7 @@ class _Walker(window.Window):
                 elif stop > end:
                     raise HandOver("an element that ends early")
                 elif step == MARK:
-                    if tag == tags.ITEM_DELIMITATION_ITEM and level == _OPEN_ITEM and not length:
+                    if tag == tags.ITEM_DELIMITATION_ITEM and level == OPEN_ITEM and not length:
                         if starts:
                             self.learn(place, record, starts, position, buffer, context, creators)
                         self.count(number + in_runs)
@@ -252,7 +210,7 @@ class _Walker(window.Window):
                 starts.append(position)
             position = stop
             if plain and is_plain:
-                if not length and step == VALUE:
+                if not length and step == VALUE and vr != "PN":
                     record.used = True
                     columns.add(path + name)
                     continue
@@ -272,18 +230,6 @@ class _Walker(window.Window):
             record.add(tag, vr, data, value_little_endian, context.charset)
         raise HandOver("more elements than an instance has")
 
-    def place(self, path: str) -> Place:
-        """Give what is remembered of the items at a path, of files of this kind."""
-        if self.places is None:
-            return _NOWHERE
-        place = self.places.get(path)
-        if place is None:
-            if memory.is_full:
-                return _NOWHERE
-            place = self.places[path] = memory.new_place()
-        place.visit()
-        return place
-
     def learn(
         self,
         place: Place,
@@ -295,7 +241,7 @@ class _Walker(window.Window):
         creators: dict[int, str],
     ) -> None:
         """Remember what elements share with those before them; then there are none of them."""
-        if place.compares and place is not _NOWHERE:
+        if place.compares and place is not NOWHERE:
             for shared, stop in place.shared(buffer, starts, end):
                 ends = self.handlers.tag_at(buffer, shared[0]), self.handlers.tag_at(buffer, shared[-1])
                 if ends[0] > tags.SPECIFIC_CHARACTER_SET:  # which no text may stand before
@@ -318,67 +264,13 @@ class _Walker(window.Window):
         alone.use(self.encoding)
         twin = record.twin()
         try:
-            alone.walk(twin, 0, len(data), context, _ITEM if record.depth else _DATA_SET, dict(creators))
+            alone.walk(twin, 0, len(data), context, ITEM if record.depth else DATA_SET, dict(creators))
         except HandOver:
             return None
         instance = twin.instance
         if alone.has_datetime or (record.depth and (instance.dropped or instance.notices)):  # they name the item
             return None
         return make_run(data, context, dict(creators), ends, (elements, alone.elements - elements), twin)
-
-    def count(self, elements: int) -> None:
-        """Count the elements of a data set or item."""
-        self.elements += elements
-        if elements > MAX_ELEMENTS or self.elements > MAX_ALL_ELEMENTS:
-            raise HandOver("more elements than an instance has")
-
-    def leave_out(
-        self, record: Record, step: int, tag: int, vr: str, found: Column, stop: int, end: int, *, top: bool, big: bool
-    ) -> tuple[int, int]:
-        """Pass over an element that has no column, or is too big, without reading it."""
-        if big and not top:
-            raise HandOver("an item beyond the limit")
-        if big and step in (SKIP, SPECIAL):
-            raise HandOver("an element that should be small")
-        if big:
-            record.drop(found.name)
-        elif step == DROP:
-            record.place(tag, vr)  # which says so, where the record would hold it at all
-        self.has_pixel_data = self.has_pixel_data or (top and tag in tags.PIXEL_DATA)
-        if top and stop > len(self.buffer):
-            return self.skip(stop), end - stop
-        return stop, end
-
-    def finish(self, position: int, end: int, level: int, previous: int) -> int:
-        """Look at what is left where no more element fits."""
-        if level == _OPEN_ITEM:
-            raise HandOver("an item that ends early")
-        rest = self.extend(end)[position:end]
-        if rest and (level != _DATA_SET or (rest.strip(b"\0\r\n") and not self.has_pixel_data)):
-            raise HandOver("bytes behind the last element")
-        if level == _DATA_SET and previous >> 16 < tags.FIRST_GROUP:
-            raise HandOver("a data set without elements")
-        return end
-
-    def note(self, record: Record, tag: int, data: bytes, context: Context, level: int) -> Context:
-        """Take in an element that says how others are to be read."""
-        if level == _META:
-            self.meta[tag] = data
-        elif tag == tags.SPECIFIC_CHARACTER_SET:
-            own = charset(data)
-            if not own.known or b"\0" in data.rstrip(b" \0"):
-                raise HandOver("a character set that is not known")
-            return make_context(own, context.signed, context.settled)
-        elif tag == tags.PIXEL_REPRESENTATION and len(data) == 2:
-            return make_context(context.charset, 1 in data, context.settled)
-        elif level == _DATA_SET and tag == tags.SOP_CLASS_UID and part10.uid(data) == part10.DICOMDIR:
-            raise HandOver("a DICOMDIR")
-        elif level == _DATA_SET and tag == tags.TIMEZONE_OFFSET_FROM_UTC and data:
-            zone = utc_offset(part10.uid(data)) or dt.timezone.utc
-            if zone != record.instance.zone and self.has_datetime:
-                raise _OtherZone(zone)
-            record.instance.zone = zone
-        return context
 
     def walk_undefined(
         self, record: Record, step: int, tag: int, found: Column, start: int, end: int, context: Context, *, top: bool
@@ -438,7 +330,7 @@ class _Walker(window.Window):
             else:
                 self.elements += 1
                 item = record.item(found, len(items))
-                position = self.walk(item, position, stop, context, _OPEN_ITEM if is_open_item else _ITEM)
+                position = self.walk(item, position, stop, context, OPEN_ITEM if is_open_item else ITEM)
                 values, used = item.close(), item.used
             items.append(values)
             is_used = is_used or used

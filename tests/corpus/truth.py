@@ -117,6 +117,9 @@ class Expected:
                 self.sequence(name, found, where, values, columns)
             elif column is None:
                 others.append(other(tag, found))
+            elif column.vr == "PN" and not found.get("Value"):  # named, and no misfit: an ordinary Type 2 element
+                columns.add(name)
+                others.append({"Tag": f"Tag_{tag}", "Data": [""]})
             else:
                 columns.add(name)
                 if not self.cell(column, found, values):

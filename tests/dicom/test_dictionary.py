@@ -63,7 +63,7 @@ def test_the_tables_are_those_of_pydicom() -> None:
 
 
 def test_a_process_that_reads_headers_does_not_import_pydicom() -> None:
-    code = "import sys, dicombq.staging, dicombq.stores.folder; sys.exit('pydicom' in sys.modules)"
+    code = "import sys, dicombq.export.staging, dicombq.stores.folder; sys.exit('pydicom' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dicombq.dicom.plain import plain
 from dicombq.dicom.text import DEFAULT
-from dicombq.dicom.values import KNOWN_VRS, Unfit, as_text, fit, parse, plain
+from dicombq.dicom.values import KNOWN_VRS, Unfit, as_text, fit, parse
 
 VRS = sorted(KNOWN_VRS - {"SQ"})
 TEXTS = st.text("AZ09 .^=\\\0\x1b\n-+é", max_size=20).map(lambda text: text.encode("latin-1"))

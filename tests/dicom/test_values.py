@@ -149,6 +149,41 @@ def test_a_date_is_read_in_its_form_and_the_old_one(text: str, date: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("vr", "text", "reason"),
+    [
+        ("DA", "tomorrow", "not a date of the form YYYYMMDD"),
+        ("DA", "20230229", "a date that the calendar does not have"),
+        ("DA", "00000101", "a date of the year 0"),
+        ("DA", "20240101-20240131", "a range, not a date of the form YYYYMMDD"),
+        ("DA", "", "an empty value among others"),
+        ("TM", "235960", "a leap second, which no column holds"),
+        ("TM", "240000", "a time that the clock does not have"),
+        ("TM", "0800-1200", "a range, not a time of the form HHMMSS.FFFFFF"),
+        ("DT", "20230229", "a date that the calendar does not have"),
+        ("DT", "0000", "a date of the year 0"),
+        ("DT", "20230101235960", "a leap second, which no column holds"),
+        ("DT", "2023010124", "a time that the clock does not have"),
+        ("DT", "20230101-20240101", "a range, not a date and time of the form YYYYMMDDHHMMSS.FFFFFF&ZZXX"),
+        ("DT", "2023+1500", "an offset from UTC beyond -1200 and +1400"),
+        ("DT", "00010101+0100", "a date and time that is in no year from 1 to 9999 in UTC"),
+        ("US", "1e5", "a decimal number where an integer is expected"),
+        ("US", "many", "not an integer"),
+        ("FD", "1e999", "a number beyond the range of FLOAT"),
+        ("FD", "many", "not a number"),
+    ],
+)
+def test_a_value_that_does_not_fit_has_its_reason(vr: str, text: str, reason: str) -> None:
+    with pytest.raises(Unfit) as unfit:
+        fit(text, vr, dt.timezone.utc)
+    assert unfit.value.reason == reason
+
+
+@pytest.mark.parametrize("text", ["-0", "0", "1e5", "2.0", ".0004942"])
+def test_a_number_in_text_stays_as_it_was_stored(text: str) -> None:
+    assert [fit(text, vr, dt.timezone.utc) for vr in ("IS", "DS")] == [text, text]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "20230229",
@@ -170,7 +205,7 @@ def test_a_date_is_read_in_its_form_and_the_old_one(text: str, date: str) -> Non
     ],
 )  # fmt: skip - a list of texts
 def test_what_is_no_date_does_not_fit(text: str) -> None:
-    with pytest.raises(Unfit, match="not a date"):
+    with pytest.raises(Unfit):
         fit(text, "DA", UTC)
 
 
@@ -213,7 +248,7 @@ def test_a_times_missing_parts_are_zero(text: str, time: str) -> None:
     ],
 )  # fmt: skip - a list of texts
 def test_what_is_no_time_does_not_fit(text: str) -> None:
-    with pytest.raises(Unfit, match="not a time"):
+    with pytest.raises(Unfit):
         fit(text, "TM", UTC)
 
 
@@ -262,7 +297,7 @@ def test_a_date_and_time_is_in_utc_by_its_own_offset_or_the_instances(
     ],
 )  # fmt: skip - a list of texts
 def test_what_is_no_date_and_time_does_not_fit(text: str) -> None:
-    with pytest.raises(Unfit, match="not a date and time"):
+    with pytest.raises(Unfit):
         fit(text, "DT", UTC)
 
 
@@ -367,7 +402,7 @@ def test_a_float_column_holds_numbers_and_the_special_ones_by_name(value: Value,
 
 @pytest.mark.parametrize("value", ["", "NaN", "inf", "1e999", "1_0", "0x1p3", "1,5", ".", "\u0665"])
 def test_text_that_is_no_finite_number_does_not_fit_a_float_column(value: str) -> None:
-    with pytest.raises(Unfit, match="FLOAT"):
+    with pytest.raises(Unfit, match="a number"):
         fit(value, "FL", UTC)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dicombq.rows import items, walker
+from dicombq.rows import items, walk, walker
 from dicombq.rows.record import Record
 from dicombq.rows.runs import Run
 from dicombq.table.mapping import Column
@@ -186,7 +186,7 @@ def test_elements_that_are_read_in_the_short_way_count(plain: Counter[str], monk
     data = scan(*(frame(n) for n in range(20)))
     assert differential.check_agrees(data) == "equal"
     assert plain[FRAMES_NAME]
-    monkeypatch.setattr(walker, "MAX_ALL_ELEMENTS", 100)
+    monkeypatch.setattr(walk, "MAX_ALL_ELEMENTS", 100)
     assert differential.check_agrees(data) == differential.HANDED_OVER
 
 

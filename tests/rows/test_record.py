@@ -52,16 +52,28 @@ def test_no_group_length_and_no_version_is_a_column() -> None:
     assert "DroppedTags" not in found.values
 
 
+def test_a_name_of_zero_length_is_null_and_named_in_other_elements_without_a_notice() -> None:
+    operators, images = 0x00081070, sequence(IMAGES, element(NAME, "PN"), element(0x00081155, "UI", "1.2"))
+    found = row(element(NAME, "PN"), element(operators, "PN"), images)
+    assert found.values["OtherElements"] == [other(operators, ""), other(NAME, "")]
+    assert found.values["ReferencedImageSequence"] == [
+        {"OtherElements": [other(NAME, "")]},
+        {"ReferencedSOPInstanceUID": "1.2"},
+    ]
+    assert {"PatientName", "OperatorsName", "ReferencedImageSequence.OtherElements"} <= found.columns
+    assert found.values.keys() & {"PatientName", "OperatorsName"} == set()
+    assert found.notices == []
+
+
 def test_an_element_of_zero_length_is_a_column_that_is_null() -> None:
     found = row(
-        element(NAME, "PN"),
         element(0x00080020, "DA"),
         element(0x00080008, "CS"),
         element(0x00280010, "US"),
         element(0x60000010, "US"),
     )
-    assert {"PatientName", "StudyDate", "ImageType", "Rows", "OverlayRows"} <= found.columns
-    assert found.values.keys() & {"PatientName", "StudyDate", "ImageType", "Rows"} == set()
+    assert {"StudyDate", "ImageType", "Rows", "OverlayRows"} <= found.columns
+    assert found.values.keys() & {"StudyDate", "ImageType", "Rows"} == set()
     assert found.values["OverlayRows"] == [{"Id": "6000"}]
     assert found.notices == []
 
@@ -82,7 +94,7 @@ def test_an_empty_value_among_dates_goes_to_other_elements() -> None:
     found = row(element(0x00181200, "DA", "20240101\\\\20240102"))
     assert found.values["DateOfLastCalibration"] == ["2024-01-01", "2024-01-02"]
     assert found.values["OtherElements"] == [other(0x00181200, "")]
-    assert reasons(found) == {"00181200": "not a date of the form YYYYMMDD"}
+    assert reasons(found) == {"00181200": "an empty value among others"}
 
 
 def test_two_values_where_there_is_one_go_to_other_elements_one_by_one() -> None:
@@ -96,25 +108,19 @@ def test_two_values_where_there_is_one_go_to_other_elements_one_by_one() -> None
 @pytest.mark.parametrize(
     ("tag", "vr", "data", "texts", "reason"),
     [
-        (0x00080020, "DA", b"20240231", ["20240231"], "not a date of the form YYYYMMDD"),
-        (0x00080030, "TM", b"235960", ["235960"], "not a time of the form HHMMSS.FFFFFF"),
-        (
-            0x0008002A,
-            "DT",
-            b"20240101235960",
-            ["20240101235960"],
-            "not a date and time of the form YYYYMMDDHHMMSS.FFFFFF&ZZXX",
-        ),
+        (0x00080020, "DA", b"20240231", ["20240231"], "a date that the calendar does not have"),
+        (0x00080030, "TM", b"235960", ["235960"], "a leap second, which no column holds"),
+        (0x0008002A, "DT", b"20240101235960", ["20240101235960"], "a leap second, which no column holds"),
         (NAME, "PN", b"^^^^", ["^^^^"], "a PN without any component"),
         (NAME, "PN", b"  ", [""], "a PN without any component"),
         (NAME, "PN", b"a^b^c^d^e^f ", ["a^b^c^d^e^f"], "more component groups or components than a PN has"),
         (0x00280010, "US", b"\1\2\3\4\5\6\7", ["01020304050607"], "its length is not a multiple of 2 bytes"),
         (0x00280009, "AT", b"\1\2\3\4\5\6", ["010203040506"], "its length is not a multiple of 4 bytes"),
         (0x00280010, "LO", b"many", ["many"], "not an integer"),
-        (0x00280010, "FD", struct.pack("<d", 1.5), ["1.5"], "not an integer"),
+        (0x00280010, "FD", struct.pack("<d", 1.5), ["1.5"], "a decimal number where an integer is expected"),
         (0x0040A124, "US", b"\1\0", None, ""),  # UID column: any text fits
         (0x00080020, "US", b"\1\0", ["1"], "a number where DA is expected"),
-        (0x00409225, "LO", b"one", ["one"], "not a number that FLOAT holds"),
+        (0x00409225, "LO", b"one", ["one"], "not a number"),
         (0x00281052, "OF", b"\0\0\0\0", None, ""),
     ],
 )  # fmt: skip - a table

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dicombq.rows import runs, walker
+from dicombq.rows import runs, walk, walker
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
 from dicombq.rows.runs import Run
@@ -234,7 +234,7 @@ def test_elements_in_runs_count(monkeypatch: pytest.MonkeyPatch, used: list[Run]
     files = series(*patient())
     agree(files)
     assert used
-    monkeypatch.setattr(walker, "MAX_ELEMENTS", 8)
+    monkeypatch.setattr(walk, "MAX_ELEMENTS", 8)
     assert agree(files) == [differential.HANDED_OVER] * 5
 
 
@@ -244,7 +244,7 @@ def test_elements_of_items_in_runs_count(monkeypatch: pytest.MonkeyPatch, used: 
     least = []
     for data in files:
         for most in range(100):
-            monkeypatch.setattr(walker, "MAX_ALL_ELEMENTS", most)
+            monkeypatch.setattr(walk, "MAX_ALL_ELEMENTS", most)
             if agree([data]) == [differential.EQUAL]:
                 least.append(most)
                 break

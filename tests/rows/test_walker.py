@@ -337,7 +337,7 @@ def test_more_elements_in_sequences_than_an_instance_may_have_give_no_other_answ
     undefined: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reference, "MAX_READS", 600)
-    monkeypatch.setattr(walker, "MAX_ALL_ELEMENTS", 100)
+    monkeypatch.setattr("dicombq.rows.walk.MAX_ALL_ELEMENTS", 100)
     kinds = set()
     for number in range(0, 300, 10):
         data = instance(sequence(IMAGES, *[element(NAME, "PN", "A")] * number, undefined=undefined))
