@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dicombq.cli.groups import Group
 
-GROUP = Group(
+group = Group(
     "dicom-stores",
-    {"export": "dicombq.cli.export:GROUP"},
+    {"export": "dicombq.cli.export:group"},
     help="Work with stores, in gcloud's spelling.",
     epilog="Example: dicombq dicom-stores export bq ./scans",
 )

@@ -16,9 +16,9 @@ from dicombq.cli.groups import (
 )
 from dicombq.cli.render import Output
 
-GROUP = Group(
+group = Group(
     "export",
-    {"bq": "dicombq.cli.export:BQ"},
+    {"bq": "dicombq.cli.export:bq"},
     help="Export the metadata of the instances in a store.",
     epilog="Example: dicombq export bq ./scans",
 )
@@ -69,7 +69,7 @@ Examples:
 @log_to_cloud_option
 @common_options
 @click.pass_obj
-def BQ(  # noqa: N802 - a command object
+def bq(
     output: Output,
     store: str,
     bq_table: str | None,

@@ -12,14 +12,14 @@ from dicombq import __version__
 from dicombq.cli.groups import Group
 from dicombq.cli.render import usage_error
 
-CLI = click.version_option(__version__, prog_name="dicombq", message="%(prog)s %(version)s")(
+cli = click.version_option(__version__, prog_name="dicombq", message="%(prog)s %(version)s")(
     Group(
         "dicombq",
         {
-            "dicom-stores": "dicombq.cli.dicom_stores:GROUP",
-            "export": "dicombq.cli.export:GROUP",
-            "operations": "dicombq.cli.operations:GROUP",
-            "query": "dicombq.cli.query:QUERY",
+            "dicom-stores": "dicombq.cli.dicom_stores:group",
+            "export": "dicombq.cli.export:group",
+            "operations": "dicombq.cli.operations:group",
+            "query": "dicombq.cli.query:query",
         },
         help="Export DICOM metadata, wherever it lies, to a BigQuery table or an embedded DuckDB file.",
         epilog="Example: dicombq export bq ./scans",
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Google's clients say at each start on Python 3.10 that their support for it will end
     warnings.filterwarnings("ignore", category=FutureWarning, module="google")
     try:
-        result = CLI.main(arguments, prog_name="dicombq", standalone_mode=False)
+        result = cli.main(arguments, prog_name="dicombq", standalone_mode=False)
     except click.UsageError as error:
         usage_error(error)
         return error.exit_code

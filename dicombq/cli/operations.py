@@ -19,17 +19,17 @@ from dicombq.cli.groups import (
 from dicombq.cli.render import Output
 from dicombq.cli.terms import Term, read_terms
 
-GROUP = Group(
+group = Group(
     "operations",
     {
-        "_run": "dicombq.cli.operations:RUN",
-        "cancel": "dicombq.cli.operations:CANCEL",
-        "describe": "dicombq.cli.operations:DESCRIBE",
-        "list": "dicombq.cli.operations:LIST",
-        "logs": "dicombq.cli.operations:LOGS",
-        "prune": "dicombq.cli.operations:PRUNE",
-        "resume": "dicombq.cli.operations:RESUME",
-        "wait": "dicombq.cli.operations:WAIT",
+        "_run": "dicombq.cli.operations:run_here",
+        "cancel": "dicombq.cli.operations:cancel",
+        "describe": "dicombq.cli.operations:describe",
+        "list": "dicombq.cli.operations:list_operations",
+        "logs": "dicombq.cli.operations:logs",
+        "prune": "dicombq.cli.operations:prune",
+        "resume": "dicombq.cli.operations:resume",
+        "wait": "dicombq.cli.operations:wait",
     },
     help="Look at operations (exports that run or have run), wait for them, cancel them, go on with them.",
     epilog="Example: dicombq operations list",
@@ -69,7 +69,7 @@ def _know_kinds() -> None:
 @_OPERATION
 @common_options
 @click.pass_obj
-def DESCRIBE(output: Output, /, operation: str, **_names: str | None) -> None:  # noqa: N802 - a command object
+def describe(output: Output, /, operation: str, **_names: str | None) -> None:
     """Show the state and the counters of OPERATION, an ID or a full name; live while it runs."""
     from dicombq.names import operation_id
     from dicombq.operations.store import OperationStore
@@ -97,9 +97,7 @@ Examples:
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many.")
 @common_options
 @click.pass_obj
-def LIST(  # noqa: N802 - a command object
-    output: Output, /, filter_: tuple[Term, ...], limit: int | None, **_names: str | None
-) -> None:
+def list_operations(output: Output, /, filter_: tuple[Term, ...], limit: int | None, **_names: str | None) -> None:
     """List the operations, the newest first."""
     from dicombq.operations.store import OperationStore
 
@@ -125,7 +123,7 @@ def LIST(  # noqa: N802 - a command object
 @click.option("--reason", metavar="TEXT", help="Only entries with this code, or with this text in their message.")
 @common_options
 @click.pass_obj
-def LOGS(  # noqa: N802 - a command object
+def logs(
     output: Output, /, operation: str, severity: tuple[str, ...], reason: str | None, **_names: str | None
 ) -> None:
     """Show the log of OPERATION: failed instances, duplicates, skipped files, and values that did not fit."""
@@ -147,7 +145,7 @@ def LOGS(  # noqa: N802 - a command object
 )
 @common_options
 @click.pass_obj
-def WAIT(output: Output, /, operation: str, timeout: float | None, **_names: str | None) -> int:  # noqa: N802 - a command object
+def wait(output: Output, /, operation: str, timeout: float | None, **_names: str | None) -> int:
     """Wait until OPERATION has ended, print what the export would have printed, and end with its exit code.
 
     Ctrl-C ends the waiting, not the operation. After the timeout the exit code is 5.
@@ -176,7 +174,7 @@ def WAIT(output: Output, /, operation: str, timeout: float | None, **_names: str
 @_OPERATION
 @common_options
 @click.pass_obj
-def CANCEL(output: Output, /, operation: str, **_names: str | None) -> None:  # noqa: N802 - a command object
+def cancel(output: Output, /, operation: str, **_names: str | None) -> None:
     """End OPERATION, wherever it runs; its table stays as it was, and it can be resumed."""
     from dicombq.names import operation_id
     from dicombq.operations.store import OperationStore
@@ -200,7 +198,7 @@ def CANCEL(output: Output, /, operation: str, **_names: str | None) -> None:  # 
 @log_to_cloud_option
 @common_options
 @click.pass_obj
-def RESUME(  # noqa: N802 - a command object
+def resume(
     output: Output,
     /,
     operation: str,
@@ -240,7 +238,7 @@ def RESUME(  # noqa: N802 - a command object
 )
 @common_options
 @click.pass_obj
-def PRUNE(output: Output, /, older_than: float, **_names: str | None) -> None:  # noqa: N802 - a command object
+def prune(output: Output, /, older_than: float, **_names: str | None) -> None:
     """Delete state, log and staged files of operations that have ended; they cannot be resumed then.
 
     Tables and operations that run are left alone.
@@ -266,7 +264,7 @@ def PRUNE(output: Output, /, older_than: float, **_names: str | None) -> None:  
 @log_to_cloud_option
 @common_options
 @click.pass_obj
-def RUN(  # noqa: N802 - a command object
+def run_here(
     _output: Output,
     /,
     operation: str,

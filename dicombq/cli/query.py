@@ -27,7 +27,7 @@ Examples:
 @lock_timeout_option
 @common_options
 @click.pass_obj
-def QUERY(output: Output, /, sql: str, warehouse: str | None, lock_timeout: float, **_names: str | None) -> None:  # noqa: N802 - a command object
+def query(output: Output, /, sql: str, warehouse: str | None, lock_timeout: float, **_names: str | None) -> None:
     """Run SQL, one GoogleSQL query, and print its result; nothing is written.
 
     PROJECT.DATASET.TABLE and DATASET.TABLE name the same table in a DuckDB file.

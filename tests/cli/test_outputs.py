@@ -35,8 +35,8 @@ def test_an_export_prints_what_gcloud_prints(run: Run, scans: Path, home: Path, 
 
 
 def test_the_two_spellings_are_the_same_command() -> None:
-    context = click.Context(dicom_stores.GROUP)
-    assert dicom_stores.GROUP.get_command(context, "export") is export.GROUP
+    context = click.Context(dicom_stores.group)
+    assert dicom_stores.group.get_command(context, "export") is export.group
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_ctrl_c_before_a_command_runs_is_130(monkeypatch: pytest.MonkeyPatch, he
     def interrupt(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli_main.CLI, "main", interrupt)
+    monkeypatch.setattr(cli_main.cli, "main", interrupt)
     assert cli_main.main([]) == 130
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import dicombq
-from dicombq.cli.main import CLI
+from dicombq.cli.main import cli
 from tests.cli.conftest import Run
 from tests.cli.golden import assert_golden
 
@@ -172,7 +172,7 @@ def test_every_command_has_its_help_tested() -> None:
                 found += walk(child, (*path, name))
         return found
 
-    assert sorted(walk(CLI, ())) == sorted(COMMANDS)
+    assert sorted(walk(cli, ())) == sorted(COMMANDS)
 
 
 def test_an_example_of_the_help_runs(run: Run, scans: Path) -> None:

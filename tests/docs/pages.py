@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from dicombq.cli.main import CLI
+from dicombq.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -108,8 +108,8 @@ def check_command(words: list[str]) -> None:
     click.UsageError
         Where there is no such command or flag, an argument is missing, or a value does not fit.
     """
-    command: click.Command = CLI
-    context, rest = click.Context(CLI, info_name="dicombq"), words[1:]
+    command: click.Command = cli
+    context, rest = click.Context(cli, info_name="dicombq"), words[1:]
     while isinstance(command, click.Group):
         if rest[:1] in (["--help"], ["--version"]):
             return
