@@ -13,26 +13,22 @@ _ENVIRONMENT = {
     "location": ("DICOMBQ_LOCATION",),
     "dataset": ("DICOMBQ_DATASET",),
 }
-_DEFAULT = Parent()
 
 
 def parent(project: str | None = None, location: str | None = None, dataset: str | None = None) -> Parent:
     """Resolve the healthcare dataset that a command works in (``cli.md``, Names)."""
-    return Parent(
-        _resolve("project", project),
-        _resolve("location", location),
-        _resolve("dataset", dataset),
-    )
+    return Parent(**named(project, location, dataset))
 
 
-def _resolve(name: str, flag: str | None) -> str:
-    if flag:
-        return flag
-    for variable in _ENVIRONMENT[name]:
-        if value := os.environ.get(variable):
-            return value
-    default: str = getattr(_DEFAULT, name)
-    return default
+def named(project: str | None, location: str | None, dataset: str | None) -> dict[str, str]:
+    """Give the parts of a healthcare dataset's name that a flag or the environment names; the others have a default."""
+    flags = {"project": project, "location": location, "dataset": dataset}
+    found = {part: flag or _environment(part) for part, flag in flags.items()}
+    return {part: name for part, name in found.items() if name}
+
+
+def _environment(part: str) -> str | None:
+    return next(filter(None, map(os.environ.get, _ENVIRONMENT[part])), None)
 
 
 def home() -> Path:

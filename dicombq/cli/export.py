@@ -92,6 +92,7 @@ def bq(
     Every file below the folder is looked at; what is DICOM is known by its content, not by its name.
     The exit code is 3 where some instances could not be read: see `dicombq operations logs`.
     """
+    from dicombq.cli.ending import export_ended
     from dicombq.cli.operations import run_command
     from dicombq.export.request import BigQueryDestination, ExportRequest
     from dicombq.export.task import export_task
@@ -127,4 +128,4 @@ def bq(
         output.status(f"Request issued for: [{source.name.store}]")
         with output.waiting(str(job.operation.name)) as progress:
             job.run(progress)
-    return output.export_ended(job.operation, settings.home, job.running.debug)
+    return export_ended(output, job.operation, settings.home, job.running.debug)

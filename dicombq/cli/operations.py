@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +20,9 @@ from dicombq.cli.groups import (
 )
 from dicombq.cli.render import Output
 from dicombq.cli.terms import Term, read_terms
+
+if TYPE_CHECKING:
+    from dicombq.operations.state import Operation
 
 group = Group(
     "operations",
@@ -42,6 +47,16 @@ _DICOMBQ = (
     "import sys; sys.path = [path for path in sys.path if path]; from dicombq.cli.main import run; run()",
 )
 _CANCEL_PATIENCE = 30.0
+_COLUMNS = {
+    "ID": "id",
+    "LOCATION": "location",
+    "DONE": "done",
+    "STATE": "state",
+    "CREATED": "created",
+    "STORE": "store",
+    "TARGET": "target",
+}
+_LOG_COLUMNS = {name.upper(): name for name in ("time", "severity", "code", "uri", "tag", "message")}
 
 _OPERATION = click.argument("operation", metavar="OPERATION")
 
@@ -53,6 +68,23 @@ def run_command(workers: int | None, lock_timeout: float | None, *, log_to_cloud
     if log_to_cloud:
         given.append("--log-to-cloud")
     return [*_DICOMBQ, "operations", "_run", *given]
+
+
+def _with_columns(operation: Operation) -> dict[str, Any]:
+    api = operation.to_api()
+    return {
+        **api["metadata"]["counter"],
+        **api["metadata"]["dicombq"],
+        **api,
+        "api": api,
+        "id": operation.id,
+        "location": operation.parent.location,
+        "done": operation.state.ended,
+        "state": operation.state.value,
+        "created": operation.create_time,
+        "store": operation.store_id,
+        "target": operation.target,
+    }
 
 
 def _know_kinds() -> None:
@@ -97,14 +129,33 @@ Examples:
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many.")
 @common_options
 @click.pass_obj
-def list_operations(output: Output, /, filter_: tuple[Term, ...], limit: int | None, **_names: str | None) -> None:
-    """List the operations, the newest first."""
+def list_operations(
+    output: Output,
+    filter_: tuple[Term, ...],
+    limit: int | None,
+    project: str | None,
+    location: str | None,
+    dataset: str | None,
+) -> None:
+    """List the operations, the newest first.
+
+    --project, --location and --dataset, given here or in the environment, leave out the operations of others.
+    """
     from dicombq.operations.store import OperationStore
 
     operations, damaged = OperationStore(config.home()).list()
     for error in damaged:
         output.warning(f"{error.message}. {error.hint}")
-    output.operations(operations, filter_, limit)
+    named = config.named(project, location, dataset)
+    here = (operation for operation in operations if named.items() <= vars(operation.parent).items())
+    resources = (resource for resource in map(_with_columns, here) if all(term.holds(resource) for term in filter_))
+    listed = list(itertools.islice(resources, limit))
+    if not listed:
+        output.status("Listed 0 items.")
+    if output.is_whole:
+        output.resources({}, [resource["api"] for resource in listed])
+    else:
+        output.resources(_COLUMNS, listed)
 
 
 @click.command(
@@ -121,16 +172,28 @@ def list_operations(output: Output, /, filter_: tuple[Term, ...], limit: int | N
     help="Only entries of this severity; may be given more than once.",
 )
 @click.option("--reason", metavar="TEXT", help="Only entries with this code, or with this text in their message.")
+@click.option("--all", "all_", is_flag=True, help="In a table, a line for each entry: else one for each reason.")
 @common_options
 @click.pass_obj
 def logs(
-    output: Output, /, operation: str, severity: tuple[str, ...], reason: str | None, **_names: str | None
+    output: Output,
+    /,
+    operation: str,
+    severity: tuple[str, ...],
+    reason: str | None,
+    all_: bool,
+    **_names: str | None,
 ) -> None:
-    """Show the log of OPERATION: failed instances, duplicates, skipped files, and values that did not fit."""
+    """Show the log of OPERATION: failed instances, duplicates, skipped files, and values that did not fit.
+
+    A table has one line for each reason, with its first file; other formats have a line for each entry.
+    """
     from dicombq.names import operation_id
+    from dicombq.operations.log import grouped
     from dicombq.operations.store import OperationStore
 
-    output.log(OperationStore(config.home()).logs(operation_id(operation), severity, reason))
+    entries = OperationStore(config.home()).logs(operation_id(operation), severity, reason)
+    output.resources(_LOG_COLUMNS, grouped(entries) if output.is_table and not all_ else entries)
 
 
 @click.command(
@@ -152,6 +215,7 @@ def wait(output: Output, /, operation: str, timeout: float | None, **_names: str
     """
     from collections import Counter
 
+    from dicombq.cli.ending import export_ended
     from dicombq.names import operation_id
     from dicombq.operations.store import OperationStore
 
@@ -162,7 +226,7 @@ def wait(output: Output, /, operation: str, timeout: float | None, **_names: str
         for latest in operations.follow(found.id, timeout):
             progress(latest)
         latest.raise_error()
-    return output.export_ended(latest, home, Counter())
+    return export_ended(output, latest, home, Counter())
 
 
 @click.command(
@@ -211,6 +275,7 @@ def resume(
 
     Files that were added since it began are not part of it: run a new export for them.
     """
+    from dicombq.cli.ending import export_ended
     from dicombq.names import operation_id
     from dicombq.operations import jobs
     from dicombq.operations.kinds import Settings
@@ -219,7 +284,7 @@ def resume(
     settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
     with jobs.resume(operation_id(operation), settings) as job, output.waiting(str(job.operation.name)) as progress:
         job.run(progress)
-    return output.export_ended(job.operation, settings.home, job.running.debug)
+    return export_ended(output, job.operation, settings.home, job.running.debug)
 
 
 @click.command(

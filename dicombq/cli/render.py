@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -17,27 +16,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from dicombq.cli.choices import VALUE, InvalidChoice
-from dicombq.cli.terms import Term
 from dicombq.cli.values import cell, flatten, on_one_line, plain, value_at, values_text, yaml_text
 from dicombq.errors import Cancelled, DicombqError, NotConfirmed
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from pathlib import Path
-
     from dicombq.operations.state import Operation
 
 _TABLE_BLOCK = 1000
-_OPERATION_COLUMNS = {
-    "ID": "id",
-    "LOCATION": "location",
-    "DONE": "done",
-    "STATE": "state",
-    "CREATED": "created",
-    "STORE": "store",
-    "TARGET": "target",
-}
-_LOG_COLUMNS = ("time", "severity", "code", "uri", "tag", "message")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "none": 100}
 
 
@@ -71,6 +56,16 @@ class Output:
             log_http=given.pop("log_http"),
             quiet=given.pop("quiet"),
         )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether resources are printed with all that they have, and not by columns."""
+        return self._format in ("json", "yaml")
+
+    @property
+    def is_table(self) -> bool:
+        """Whether lists are printed as tables, for people."""
+        return self._format in (None, "table")
 
     def status(self, text: str) -> None:
         """Tell people how it goes."""
@@ -144,49 +139,6 @@ class Output:
             self.resources({name: name for name in columns}, values)
         else:
             self._rows(kind, columns, (tuple(plain(value) for value in row) for row in rows))
-
-    def operations(self, operations: Iterable[Operation], terms: Sequence[Term], limit: int | None) -> None:
-        """Print operations that meet all terms, at most `limit`, as gcloud's list does."""
-        resources = (resource for resource in map(_with_columns, operations) if all(t.holds(resource) for t in terms))
-        listed = list(itertools.islice(resources, limit))
-        if not listed:
-            self.status("Listed 0 items.")
-        if (self._format or "table") in ("json", "yaml"):
-            self.resources({}, [resource["api"] for resource in listed])
-        else:
-            self.resources(_OPERATION_COLUMNS, listed)
-
-    def log(self, entries: Iterable[Mapping[str, Any]]) -> None:
-        """Print an operation's log."""
-        self.resources({name.upper(): name for name in _LOG_COLUMNS}, entries)
-
-    def export_ended(self, operation: Operation, home: Path, read_otherwise: Counter[str]) -> int:
-        """Print the store of an export that is done, where the table is and what is missing from it.
-
-        Parameters
-        ----------
-        read_otherwise
-            Why instances were not read by the fast reader, and how many.
-
-        Returns
-        -------
-        int
-            The exit code.
-        """
-        for message, number in read_otherwise.most_common():
-            self.debug(f"{number:,} x {message}")
-        self.resource({"name": operation.store})
-        counters = operation.counters
-        if not counters.success:
-            self.warning(f"no instance in [{operation.store_id}] could be exported; the table is empty.")
-        self.status(f"Table: {operation.target} ({_number(counters.success, 'new row')})")
-        if hint := _query_hint(operation.target, home):
-            self.status(f"Look at it: {hint}")
-        if counters.failure or counters.notices:
-            failed = [f"{_number(counters.failure, 'instance')} failed"] if counters.failure else []
-            noticed = [_number(counters.notices, "notice")] if counters.notices else []
-            self.status(f"{', '.join(failed + noticed)}; see them: dicombq operations logs {operation.id}")
-        return 3 if counters.failure else 0
 
     def confirm(self, text: str) -> None:
         """Ask before something is lost, as gcloud does; ``--quiet`` agrees.
@@ -291,40 +243,6 @@ def _usage_message(error: click.UsageError) -> str:
             f"argument {name}: {'Must be specified.' if isinstance(error, click.MissingParameter) else error.message}"
         )
     return error.format_message()
-
-
-def _with_columns(operation: Operation) -> dict[str, Any]:
-    api = operation.to_api()
-    return {
-        **api["metadata"]["counter"],
-        **api["metadata"]["dicombq"],
-        **api,
-        "api": api,
-        "id": operation.id,
-        "location": operation.parent.location,
-        "done": operation.state.ended,
-        "state": operation.state.value,
-        "created": operation.create_time,
-        "store": operation.store_id,
-        "target": operation.target,
-    }
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _query_hint(target: str, home: Path) -> str:
-    from dicombq.names import DuckdbTable, read_table_uri
-    from dicombq.warehouses.registry import is_embedded
-
-    table = read_table_uri(target)
-    if not isinstance(table, DuckdbTable):
-        return ""
-    parts = (part if part.isidentifier() else f"`{part}`" for part in (table.dataset, table.table))
-    sql = f"SELECT * FROM {'.'.join(parts)} LIMIT 10"
-    warehouse = "" if is_embedded(table, home) else f"--warehouse={shlex.quote(f'duckdb://{table.file}')} "
-    return f"dicombq query {warehouse}{shlex.quote(sql)}"
 
 
 def _ignore(_operation: Operation) -> None:

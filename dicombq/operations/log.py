@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+_NAMES = re.compile(r"\[[^\]]*\]")
+_MAX_GROUPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,34 @@ def read_log(path: Path, severities: Collection[str] = (), reason: str | None = 
                 continue
             if reason is None or reason == entry["code"] or reason.casefold() in entry["message"].casefold():
                 yield entry
+
+
+def grouped(entries: Iterable[Mapping[str, str]]) -> Iterator[dict[str, str]]:
+    """Give one entry for each reason: the first, which says how many there are.
+
+    Entries have the same reason where severity, code and tag are the same, and the message but for names in brackets
+    and numbers of items. Of a log with very many reasons the groups are several.
+    """
+    numbers: dict[tuple[str, ...], int] = {}
+    firsts: dict[tuple[str, ...], Mapping[str, str]] = {}
+    for entry in entries:
+        reason = (entry["severity"], entry["code"], *(_NAMES.sub("[]", entry[part]) for part in ("tag", "message")))
+        firsts.setdefault(reason, entry)
+        numbers[reason] = numbers.get(reason, 0) + 1
+        if len(firsts) == _MAX_GROUPS:
+            yield from _groups(firsts, numbers)
+            firsts, numbers = {}, {}
+    yield from _groups(firsts, numbers)
+
+
+def _groups(
+    firsts: Mapping[tuple[str, ...], Mapping[str, str]], numbers: Mapping[tuple[str, ...], int]
+) -> Iterator[dict[str, str]]:
+    for reason, first in firsts.items():
+        if numbers[reason] > 1:
+            yield {**first, "uri": f"{first['uri']}, ...", "message": f"{numbers[reason]:,} x {first['message']}"}
+        else:
+            yield dict(first)
 
 
 def _entries(lines: IO[bytes]) -> Iterator[dict[str, str]]:

@@ -237,3 +237,33 @@ def test_a_query_prints_values_as_bq_does(run: Run, scans: Path) -> None:
     }
     assert run("query", "SELECT * FROM dicom.scans WHERE FALSE", "--format=json").out == "[]\n"
     assert run("query", "SELECT 1 AS x FROM dicom.scans WHERE FALSE").out == "x\n"
+
+
+def test_a_table_of_the_log_groups_what_has_the_same_reason(run: Run, scans: Path) -> None:
+    for number in range(3):
+        (scans / f"{number}.txt").write_text("notes")
+    (scans / "copy.dcm").write_bytes((scans / "1.dcm").read_bytes())
+    run("export", "bq", "scans")
+    identity = run("operations", "list", "--format=value(id)").out.strip()
+    messages = [line.split("  ")[-1] for line in run("operations", "logs", identity).out.splitlines()[1:]]
+    assert sorted(messages)[0] == "3 x skipped: not DICOM"
+    assert sorted(messages)[1].startswith("duplicate: [")
+    assert len(messages) == 2
+    assert len(run("operations", "logs", identity, "--all").out.splitlines()) == 5
+    assert len(json.loads(run("operations", "logs", identity, "--format=json").out)) == 4
+
+
+def test_a_list_holds_the_operations_of_the_place_that_is_named(
+    run: Run, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, place in enumerate(("--project=p", "--location=l", "--dataset=d")):
+        run("export", "bq", "scans", place, f"--bq-table=duckdb://x.duckdb/d.t{number}")
+
+    def listed(*flags: str) -> int:
+        return len(run("operations", "list", "--format=value(id)", *flags).out.split())
+
+    assert listed() == 3
+    assert [listed(flag) for flag in ("--project=p", "--location=l", "--dataset=d", "--project=local")] == [1, 1, 1, 2]
+    assert listed("--project=p", "--dataset=d") == 0
+    monkeypatch.setenv("DICOMBQ_LOCATION", "l")
+    assert (listed(), listed("--location=local")) == (1, 2)

@@ -1,0 +1,50 @@
+"""The lines that end an export, whoever waited for it: the store, the table, and what is missing there."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from pathlib import Path
+
+from dicombq.cli.render import Output
+from dicombq.names import DuckdbTable, read_table_uri
+from dicombq.operations.state import Operation
+from dicombq.warehouses.registry import is_embedded
+
+
+def export_ended(output: Output, operation: Operation, home: Path, read_otherwise: Counter[str]) -> int:
+    """Print how an export ended; give its exit code.
+
+    Parameters
+    ----------
+    read_otherwise
+        Why instances were not read by the fast reader, and how many.
+    """
+    for message, number in read_otherwise.most_common():
+        output.debug(f"{number:,} x {message}")
+    output.resource({"name": operation.store})
+    counters = operation.counters
+    if not counters.success:
+        output.warning(f"no instance in [{operation.store_id}] could be exported; the table is empty.")
+    output.status(f"Table: {operation.target} ({_number(counters.success, 'new row')})")
+    if hint := _query_hint(operation.target, home):
+        output.status(f"Look at it: {hint}")
+    if counters.failure or counters.notices:
+        failed = [f"{_number(counters.failure, 'instance')} failed"] if counters.failure else []
+        noticed = [_number(counters.notices, "notice")] if counters.notices else []
+        output.status(f"{', '.join(failed + noticed)}; see them: dicombq operations logs {operation.id}")
+    return 3 if counters.failure else 0
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _query_hint(target: str, home: Path) -> str:
+    table = read_table_uri(target)
+    if not isinstance(table, DuckdbTable):
+        return ""
+    parts = (part if part.isidentifier() else f"`{part}`" for part in (table.dataset, table.table))
+    sql = f"SELECT * FROM {'.'.join(parts)} LIMIT 10"
+    warehouse = "" if is_embedded(table, home) else f"--warehouse={shlex.quote(f'duckdb://{table.file}')} "
+    return f"dicombq query {warehouse}{shlex.quote(sql)}"
