@@ -20,7 +20,6 @@ from dicombq.errors import (
     NotAWarehouse,
     NotFound,
     NotPermitted,
-    SqlError,
     StorageFull,
 )
 from dicombq.names import DuckdbTable
@@ -28,6 +27,7 @@ from dicombq.table.disposition import Action, TableState, decide
 from dicombq.table.fields import Field, Merge, count, duckdb_type, quote
 from dicombq.table.view import view_name, view_query
 from dicombq.warehouses.base import Load, LoadResult, QueryResult, Table, fields_after, is_gone
+from dicombq.warehouses.duckdb_errors import sql_error
 
 _CATALOG = "dicombq-warehouse"
 """The attached file; DuckDB would name it after the file, and find `dicom.t` ambiguous in `dicom.duckdb`."""
@@ -135,7 +135,7 @@ class DuckdbWarehouse:
             connection.execute(f"SET temp_directory = {_literal(f'{self._file}.tmp')}")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
-            with _sql_errors():
+            with _sql_errors(connection):
                 connection.execute(translated)
             columns = tuple(column[0] for column in connection.description)
             return QueryResult(columns, _stream(connection, stack.pop_all()))
@@ -336,7 +336,7 @@ def _memory(load: Load) -> int:
 def _stream(connection: duckdb.DuckDBPyConnection, stack: contextlib.ExitStack) -> Iterator[tuple[Any, ...]]:
     with stack:
         while True:
-            with _sql_errors():  # rows are computed as they are fetched
+            with _sql_errors(connection):  # rows are computed as they are fetched
                 rows = connection.fetchmany(1000)
             if not rows:
                 return
@@ -344,18 +344,12 @@ def _stream(connection: duckdb.DuckDBPyConnection, stack: contextlib.ExitStack) 
 
 
 @contextlib.contextmanager
-def _sql_errors() -> Iterator[None]:
+def _sql_errors(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     try:
         yield
     except duckdb.InterruptException:
         raise
     except duckdb.Error as error:
-        raise _sql_error(error) from None
-
-
-def _sql_error(error: duckdb.Error) -> SqlError:
-    """Tell why a query failed: DuckDB names tables, columns and types; values only where a conversion fails."""
-    if isinstance(error, (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)):
-        first = str(error).split("\n", 1)[0].removeprefix("Binder Error: ").removeprefix("Catalog Error: ")
-        return SqlError(first.rstrip("!."))
-    return SqlError(f"the query failed ({type(error).__name__})", "A value may not have the type it is cast to.")
+        schemas = "SELECT DISTINCT schema_name FROM duckdb_schemas() WHERE NOT internal AND schema_name <> ?"
+        datasets = [name for (name,) in connection.execute(schemas, [_OWN_DATASET]).fetchall()]
+        raise sql_error(error, datasets) from None

@@ -145,7 +145,7 @@ def _describe(error: ParseError) -> str:
     elif first["description"].startswith("Required keyword"):
         what = f"expected an expression after {found}"
     else:
-        what = f"unexpected {found}"
+        what = f"{found} is not expected here" if found else "the query ends too early"
     return f"line {first['line']}, column {first['col'] - len(token) + 1}: {what}"
 
 

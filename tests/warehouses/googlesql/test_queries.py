@@ -230,9 +230,9 @@ def test_too_deep_a_query_is_refused() -> None:
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
-        ("SELEC a FROM t", "line 1, column 9: unexpected FROM"),
+        ("SELEC a FROM t", "line 1, column 9: FROM is not expected here"),
         ("SELECT (a FROM t", "line 1, column 11: expected ), found FROM"),
-        ("SELECT a\nFROM [p:d.t]\nWHERE b ~ 1", "line 3, column 9: unexpected ~"),
+        ("SELECT a\nFROM [p:d.t]\nWHERE b ~ 1", "line 3, column 9: ~ is not expected here"),
         ("SELECT a FROM t WHERE a =", "line 1, column 25: expected an expression after ="),
         ("SELECT a FROM\n", "line 1, column 10: expected table name, found FROM"),
         ("SELECT a\nFROM `t", "line 2, column 6: expected a closing `"),
