@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from dicombq import config
 from dicombq.cli.groups import Command, common_options, lock_timeout_option
 from dicombq.cli.render import Output
+
+_ALL_COLUMNS = re.compile(r"\bSELECT\s+(DISTINCT\s+)?(\w+\.)?\*", re.IGNORECASE)
 
 
 @click.command(
@@ -35,4 +39,4 @@ def query(output: Output, /, sql: str, warehouse: str | None, lock_timeout: floa
     from dicombq.warehouses.registry import find_warehouse
 
     result = find_warehouse(warehouse, config.home, lock_timeout).query(sql)
-    output.table(result.columns, result.rows)
+    output.table(result.columns, result.rows, hide_empty=bool(_ALL_COLUMNS.search(sql)))

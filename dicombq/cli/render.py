@@ -131,10 +131,18 @@ class Output:
             rows = (tuple(value_at(resource, path) for path in columns.values()) for resource in resources)
             self._rows(kind, list(columns), rows)
 
-    def table(self, columns: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
-        """Print a query's result as a table, or as asked for; JSON as ``bq`` has it."""
+    def table(self, columns: Sequence[str], rows: Iterator[tuple[Any, ...]], *, hide_empty: bool) -> None:
+        """Print a query's result as a table, or as asked for; JSON as ``bq`` has it.
+
+        Parameters
+        ----------
+        hide_empty
+            Whether a person at a terminal wants to see no columns that are NULL in every row.
+        """
         kind = self._format or "table"
-        if kind in ("json", "yaml") or VALUE.fullmatch(kind):
+        if kind == "table" and _is_terminal(sys.stdout):
+            _page(columns, rows, hide_empty=hide_empty)
+        elif kind in ("json", "yaml") or VALUE.fullmatch(kind):
             values = (dict(zip(columns, (plain(value) for value in row), strict=True)) for row in rows)
             self.resources({name: name for name in columns}, values)
         else:
@@ -214,6 +222,21 @@ class Output:
             heading = []
         if heading:
             _print_aligned(heading)
+
+
+def _page(columns: Sequence[str], rows: Iterator[tuple[Any, ...]], *, hide_empty: bool) -> None:
+    """Show a result in the pager, as gcloud and bq do; `less` ends by itself where one screen is enough."""
+    from rich.console import Console
+
+    from dicombq.cli.results import layout
+
+    os.environ.setdefault("LESS", "-RFX")
+    pieces = layout(columns, rows, Console(soft_wrap=False), hide_empty=hide_empty)
+    if os.environ.get("PAGER", "less") in ("", "cat"):
+        for piece in pieces:
+            _write(sys.stdout, piece)
+    else:
+        click.echo_via_pager(pieces, color=True)
 
 
 class CommandExpected(click.UsageError):
