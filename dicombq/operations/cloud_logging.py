@@ -5,8 +5,8 @@ two entries for one only where ``insertId`` and ``timestamp`` are both the same 
 named by what it says, what was taken is noted in the operation's folder, and is not sent again. The times stay true.
 
 The client's own `BackgroundThreadTransport` cannot be used for that. It drops the entries of a request that fails, and
-tells nobody which: of 20,000 entries 3,000 were gone when the first three requests of 1,000 failed. Its queue has no bound,
-and it prints to stderr.
+tells nobody which: of 20,000 entries 3,000 were gone when the first three requests of 1,000 failed. Its queue has no
+bound, and it prints to stderr.
 """
 
 from __future__ import annotations
