@@ -14,6 +14,7 @@
     ├── FailedPrecondition        FAILED_PRECONDITION (9)   4
     │   ├── TableExists
     │   ├── TableNotEmpty
+    │   ├── StoreExists           ALREADY_EXISTS (6)        4
     │   ├── SchemaConflict
     │   ├── TooManyColumns
     │   ├── NotAWarehouse
@@ -141,6 +142,12 @@ class TableExists(FailedPrecondition):
 
 class TableNotEmpty(FailedPrecondition):
     """The destination table has rows, and the request allows an empty one only."""
+
+
+class StoreExists(FailedPrecondition):
+    """A store of that name is registered."""
+
+    code = 6
 
 
 class SchemaConflict(FailedPrecondition):
