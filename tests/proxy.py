@@ -66,13 +66,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Pass any request on."""
         proxy = self.proxy
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        request = Request(self.command, self.path, dict(self.headers.items()))
+        request = Request(self.command, self.path, {name.title(): value for name, value in self.headers.items()})
         with proxy.lock:
             proxy.requests.append(request)
             fault = proxy.fault(request)
-        connection = http.client.HTTPConnection(urlsplit(proxy.upstream).netloc)
+        host = urlsplit(proxy.upstream).netloc
+        connection = http.client.HTTPConnection(host)
         with contextlib.closing(connection):
-            connection.request(self.command, self.path, body, request.headers)
+            # the server looks at the host, too
+            connection.request(self.command, self.path, body, request.headers | {"Host": host})
             answer = connection.getresponse()
             data = answer.read()
             headers = {
