@@ -187,7 +187,8 @@ def _complete(found: Found, source_store: str | None) -> dict[str, Any]:
     values: dict[str, Any] = found.row.values
     values["Type"] = "CREATE"
     values["LastUpdated"] = found.updated
-    values["StorageClass"] = found.storage_class
+    if found.storage_class:
+        values["StorageClass"] = found.storage_class
     values["BlobStorageSize"] = found.size
     if source_store is not None:
         values["SourceDicomStore"] = source_store

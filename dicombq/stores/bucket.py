@@ -19,7 +19,7 @@ from dicombq.rows.record import Record
 from dicombq.rows.window import TAIL
 from dicombq.stores.base import PLAIN, Failure, Result, StoreOptions
 from dicombq.stores.filters import Filter
-from dicombq.stores.object_client import Changed, ObjectClient, ObjectRef, Part, Refused, Unreachable
+from dicombq.stores.object_client import Changed, ObjectClient, ObjectRef, Refused, Unreachable
 from dicombq.stores.reading import Contents, Reading
 from dicombq.system.threads import Threads
 
@@ -160,8 +160,8 @@ class BucketStore:
 class _Ends(NamedTuple):
     """The first bytes of an object, and where its pixel data is compressed its last ones."""
 
-    head: Part
-    tail: Part = Part(b"")
+    head: bytes
+    tail: bytes = b""
 
 
 @dataclass
@@ -181,11 +181,11 @@ class _Reader:
     def ends(self, ref: ObjectRef) -> _Ends:
         """Ask for the bytes of an object that are surely needed; for none where it has none: servers refuse that."""
         if not ref.size:
-            return _Ends(Part(b""))
+            return _Ends(b"")
         head = self.client.part(ref, 0, min(self.prefix, ref.size))
-        if len(head.data) == ref.size or not _ENCAPSULATED.search(head.data[: part10.HEAD]):
+        if len(head) == ref.size or not _ENCAPSULATED.search(head[: part10.HEAD]):
             return _Ends(head)
-        return _Ends(head, self.client.part(ref, max(ref.size - TAIL, len(head.data)), ref.size))
+        return _Ends(head, self.client.part(ref, max(ref.size - TAIL, len(head)), ref.size))
 
     def result(self, ref: ObjectRef, ends: Future[_Ends]) -> Result:
         """Read an object whose first bytes were asked for."""
@@ -204,8 +204,8 @@ class _Reader:
 
     def _read(self, ref: ObjectRef, ends: _Ends) -> Result:
         file = _ObjectFile(self.client, ref, ends)
-        storage_class = ref.storage_class or ends.head.storage_class or "STANDARD"
-        result = self.reading.outcome(ref, Contents(FarFile(file, PREFIX), ref.size, ref.updated, storage_class))
+        contents = Contents(FarFile(file, PREFIX), ref.size, ref.updated, ref.storage_class)
+        result = self.reading.outcome(ref, contents)
         self.prefix = min(max(file.reach, self.prefix * 7 // 8, PREFIX), MAX_PREFIX)
         return result
 
@@ -217,8 +217,8 @@ class _ObjectFile(io.RawIOBase):
         self._client = client
         self._ref = ref
         self._blocks = [
-            _Block(0, ends.head.data),
-            _Block(ref.size - len(ends.tail.data), ends.tail.data),
+            _Block(0, ends.head),
+            _Block(ref.size - len(ends.tail), ends.tail),
             _Block(0, b""),  # the last one that was asked for
         ]
         self._position = 0
@@ -257,7 +257,7 @@ class _ObjectFile(io.RawIOBase):
         self._asked += end - position
         if self._asked > MAX_ASKED:
             raise Refused("OUT_OF_RANGE", f"more than {MAX_ASKED >> 20} MiB of it would have to be read")
-        return _Block(position, self._client.part(self._ref, position, end).data)
+        return _Block(position, self._client.part(self._ref, position, end))
 
 
 class _Block(NamedTuple):
