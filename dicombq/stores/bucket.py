@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import re
@@ -17,9 +18,9 @@ from dicombq.rows import part10
 from dicombq.rows.base import FarFile
 from dicombq.rows.record import Record
 from dicombq.rows.window import TAIL
-from dicombq.stores.base import PLAIN, Failure, Result, StoreOptions
+from dicombq.stores.base import PLAIN, Failure, InstanceRef, Result, StoreOptions
 from dicombq.stores.filters import Filter
-from dicombq.stores.object_client import Changed, ObjectClient, ObjectRef, Refused, Unreachable
+from dicombq.stores.object_client import Changed, ObjectClient, ObjectRef, Refused, Unreachable, Unread
 from dicombq.stores.reading import Contents, Reading
 from dicombq.system.threads import Threads
 
@@ -143,18 +144,30 @@ class BucketStore:
         Temporary, NotPermitted
             Where nothing can be read any more: that is no fault of an object.
         """
-        reader = _Reader(self._client, Reading(record_type, max_element_size))
-        try:
-            with Threads(THREADS) as threads:
-                ahead: deque[tuple[ObjectRef, Future[_Ends]]] = deque()
-                for ref in refs:
-                    ahead.append((ref, threads.submit(functools.partial(reader.ends, ref))))
-                    if len(ahead) == 2 * THREADS:
-                        yield reader.result(*ahead.popleft())
-                while ahead:
+        reader = _Reader(self, self._client, Reading(record_type, max_element_size))
+        with Threads(THREADS) as threads:
+            ahead: deque[tuple[ObjectRef, Future[_Ends]]] = deque()
+            for ref in refs:
+                ahead.append((ref, threads.submit(functools.partial(reader.ends, ref))))
+                if len(ahead) == 2 * THREADS:
                     yield reader.result(*ahead.popleft())
-        except Unreachable as fault:
-            raise fault.error from None
+            while ahead:
+                yield reader.result(*ahead.popleft())
+
+    @contextlib.contextmanager
+    def contents(self, ref: ObjectRef) -> Iterator[Contents]:
+        """Open an object in the state that is still there; OSErrors, also of what is read then, are for `failure`."""
+        yield Contents(
+            FarFile(_ObjectFile(self._client, ref, _Ends(b"")), PREFIX), ref.size, ref.updated, ref.storage_class
+        )
+
+    def failure(self, ref: InstanceRef, error: OSError) -> Failure:
+        """Tell why an object cannot be read; raise what is no fault of it."""
+        if isinstance(error, Unreachable):
+            raise error.error from None
+        if isinstance(error, Refused):
+            return Failure(ref, error.code, error.reason)
+        return Failure(ref, "ABORTED", "the object changed while it was read")
 
 
 class _Ends(NamedTuple):
@@ -174,6 +187,7 @@ class _Reader:
         Bytes that the next objects are asked for first. It follows what those before needed, for neighbours are alike.
     """
 
+    store: BucketStore
     client: ObjectClient
     reading: Reading
     prefix: int = PREFIX
@@ -197,10 +211,8 @@ class _Reader:
                 if again is None:
                     return Failure(ref, "NOT_FOUND", "gone before it could be read")
                 return self._read(again, self.ends(again))
-        except Changed:
-            return Failure(ref, "ABORTED", "the object changed while it was read")
-        except Refused as fault:
-            return Failure(ref, fault.code, fault.reason)
+        except Unread as fault:
+            return self.store.failure(ref, fault)
 
     def _read(self, ref: ObjectRef, ends: _Ends) -> Result:
         file = _ObjectFile(self.client, ref, ends)
