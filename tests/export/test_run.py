@@ -21,7 +21,6 @@ from dicombq.errors import (
     Temporary,
     TooManyColumns,
 )
-from dicombq.export import listing
 from dicombq.export.plan import plan
 from dicombq.export.request import BigQueryDestination, ExportRequest
 from dicombq.export.run import Export
@@ -30,6 +29,7 @@ from dicombq.names import DuckdbTable, Parent
 from dicombq.operations.running import RunningOperation
 from dicombq.operations.state import Operation, OperationError, State
 from dicombq.operations.store import OperationStore
+from dicombq.shards import listing
 from dicombq.stores.folder import FolderStore
 from dicombq.table import fields
 from dicombq.table.disposition import Disposition, TableState
