@@ -10,6 +10,7 @@ setup(
             "dicombq.rows.native",
             ["dicombq/rows/native.pyx"],
             depends=[str(path) for path in sorted(Path("dicombq/rows").glob("*.pxi"))],
+            extra_compile_args=["-g0"],
             optional=True,
         )
     ]
