@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.processes import free_port, wait_until_it_answers
 
 EXECUTABLE = os.environ.get("DICOMBQ_LOCAL_BIGQUERY")
 """Read early: the fixture `home` hides it."""
@@ -20,7 +19,7 @@ MISSING = "DICOMBQ_LOCAL_BIGQUERY does not name local-bigquery's executable"
 @contextlib.contextmanager
 def serve(executable: str, folder: Path) -> Iterator[str]:
     """Run the server until the end of the block; give its URL."""
-    port, grpc_port = _free_port(), _free_port()
+    port, grpc_port = free_port(), free_port()
     ports = ["--port", str(port), "--grpc-port", str(grpc_port)]
     with (
         (folder / "log").open("wb") as log,
@@ -33,26 +32,7 @@ def serve(executable: str, folder: Path) -> Iterator[str]:
     ):
         url = f"http://127.0.0.1:{port}"
         try:
-            _wait_until_it_answers(f"{url}/bigquery/v2/projects/p/datasets", process)
+            wait_until_it_answers(f"{url}/bigquery/v2/projects/p/datasets", process)
             yield url
         finally:
             process.terminate()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)

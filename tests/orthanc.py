@@ -1,0 +1,112 @@
+"""Orthanc, a DICOM server that knows nothing of this project, as a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.processes import free_port, wait_until_it_answers
+
+PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+EXECUTABLE = shutil.which("Orthanc")
+COMPILER = shutil.which("cc") or shutil.which("gcc")
+
+MISSING = (
+    "Orthanc with its DICOMweb plugin and a C compiler are not there: apt-get install orthanc orthanc-dicomweb gcc"
+)
+IS_THERE = bool(EXECUTABLE and COMPILER and PLUGIN.exists())
+
+
+@dataclass(frozen=True)
+class Orthanc:
+    """A running server.
+
+    Parameters
+    ----------
+    url
+        Of its own interface.
+    process
+        To stop it.
+    """
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    @property
+    def dicomweb(self) -> str:
+        """The base URL of DICOMweb."""
+        return f"{self.url}/dicom-web"
+
+    def load(self, files: Iterable[Path]) -> list[Path]:
+        """Store files; give those that it refuses."""
+        return [file for file in files if not self._takes(file.read_bytes())]
+
+    def _takes(self, data: bytes) -> bool:
+        try:
+            self.post("/instances", data)
+        except urllib.error.HTTPError:
+            return False
+        return True
+
+    def post(self, path: str, data: bytes) -> Any:
+        """Call its own interface."""
+        with urllib.request.urlopen(f"{self.url}{path}", data, timeout=60) as answer:
+            return json.load(answer)
+
+    def clear(self) -> None:
+        """Forget all instances."""
+        with urllib.request.urlopen(f"{self.url}/patients", timeout=60) as answer:
+            for patient in json.load(answer):
+                self.delete(f"/patients/{patient}")
+
+    def delete(self, path: str) -> None:
+        """Delete something by its own interface."""
+        request = urllib.request.Request(f"{self.url}{path}", method="DELETE")
+        with urllib.request.urlopen(request, timeout=60):
+            pass
+
+
+@contextlib.contextmanager
+def serve(folder: Path, **configuration: Any) -> Iterator[Orthanc]:
+    """Run an empty server until the end of the block."""
+    assert EXECUTABLE
+    assert COMPILER
+    shim, port = folder / "loopback.so", free_port()
+    source = Path(__file__).parent / "loopback.c"
+    subprocess.run([COMPILER, "-shared", "-fPIC", "-o", shim, source, "-ldl"], check=True)
+    settings = {
+        "StorageDirectory": str(folder / "db"),
+        "IndexDirectory": str(folder / "db"),
+        "HttpPort": port,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomServerEnabled": False,
+        "Plugins": [str(PLUGIN)],
+        "DicomWeb": {"Enable": True, "StudiesMetadata": "Full", "SeriesMetadata": "Full"},
+        **configuration,
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(
+            [EXECUTABLE, str(folder / "orthanc.json")],
+            env={**os.environ, "LD_PRELOAD": str(shim)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        ) as process,
+    ):
+        url = f"http://127.0.0.1:{port}"
+        try:
+            wait_until_it_answers(f"{url}/system", process)
+            yield Orthanc(url, process)
+        finally:
+            process.terminate()
