@@ -50,6 +50,30 @@ class StoreName:
         return f"{self.parent}/dicomStores/{self.store}"
 
 
+def is_store_name(text: str) -> bool:
+    """Tell whether a text is meant as the full name of a store."""
+    return text.startswith("projects/")
+
+
+def store_name(text: str, parent: Parent) -> StoreName:
+    """Read the full name of a store, or its ID in a healthcare dataset.
+
+    Raises
+    ------
+    InvalidArgument
+        Where it is neither.
+    """
+    if not is_store_name(text):
+        return StoreName(parent, text)
+    match = re.fullmatch(r"projects/([^/]+)/locations/([^/]+)/datasets/([^/]+)/dicomStores/([^/]+)", text)
+    if not match:
+        raise InvalidArgument(
+            f"[{text}] is not a store's name",
+            "It has the form projects/P/locations/L/datasets/D/dicomStores/S.",
+        )
+    return StoreName(Parent(*match.group(1, 2, 3)), match[4])
+
+
 @dataclass(frozen=True)
 class OperationName:
     """``projects/P/locations/L/datasets/D/operations/ID``; the ID is a decimal number."""
