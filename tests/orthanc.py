@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import subprocess
 import urllib.error
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.processes import free_port, wait_until_it_answers
+from tests.processes import free_port, running
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 EXECUTABLE = shutil.which("Orthanc")
@@ -28,18 +27,9 @@ IS_THERE = bool(EXECUTABLE and COMPILER and PLUGIN.exists())
 
 @dataclass(frozen=True)
 class Orthanc:
-    """A running server.
-
-    Parameters
-    ----------
-    url
-        Of its own interface.
-    process
-        To stop it.
-    """
+    """A running server, by the URL of its own interface."""
 
     url: str
-    process: subprocess.Popen[bytes]
 
     @property
     def dicomweb(self) -> str:
@@ -80,13 +70,13 @@ def serve(folder: Path, **configuration: Any) -> Iterator[Orthanc]:
     """Run an empty server until the end of the block."""
     assert EXECUTABLE
     assert COMPILER
-    shim, port = folder / "loopback.so", free_port()
+    shim, url = folder / "loopback.so", f"http://127.0.0.1:{free_port()}"
     source = Path(__file__).parent / "loopback.c"
     subprocess.run([COMPILER, "-shared", "-fPIC", "-o", shim, source, "-ldl"], check=True)
     settings = {
         "StorageDirectory": str(folder / "db"),
         "IndexDirectory": str(folder / "db"),
-        "HttpPort": port,
+        "HttpPort": int(url.rpartition(":")[2]),
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
         "DicomServerEnabled": False,
@@ -95,18 +85,7 @@ def serve(folder: Path, **configuration: Any) -> Iterator[Orthanc]:
         **configuration,
     }
     (folder / "orthanc.json").write_text(json.dumps(settings))
-    with (
-        (folder / "log").open("wb") as log,
-        subprocess.Popen(
-            [EXECUTABLE, str(folder / "orthanc.json")],
-            env={**os.environ, "LD_PRELOAD": str(shim)},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        ) as process,
+    with running(
+        [EXECUTABLE, str(folder / "orthanc.json")], f"{url}/system", folder / "log", {"LD_PRELOAD": str(shim)}
     ):
-        url = f"http://127.0.0.1:{port}"
-        try:
-            wait_until_it_answers(f"{url}/system", process)
-            yield Orthanc(url, process)
-        finally:
-            process.terminate()
+        yield Orthanc(url)
