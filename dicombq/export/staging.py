@@ -188,7 +188,8 @@ def _complete(found: Found, source_store: str | None) -> dict[str, Any]:
     values["Type"] = "CREATE"
     values["LastUpdated"] = found.updated
     values["StorageClass"] = found.storage_class
-    values["BlobStorageSize"] = found.size
+    if found.size is not None:
+        values["BlobStorageSize"] = found.size
     if source_store is not None:
         values["SourceDicomStore"] = source_store
     return values

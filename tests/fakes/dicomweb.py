@@ -14,6 +14,7 @@ from typing import Any, final
 from urllib.parse import parse_qsl, urlsplit
 
 STUDY, SERIES, INSTANCE = "0020000D", "0020000E", "00080018"
+_KEYWORDS = {"StudyInstanceUID": STUDY, "SeriesInstanceUID": SERIES, "SOPInstanceUID": INSTANCE}
 Model = dict[str, Any]
 
 
@@ -40,6 +41,8 @@ class Manners:
         Items on a page at most, whatever is asked for.
     ignores_limit, ignores_offset
         As some servers do.
+    matches
+        Whether it looks for the UIDs that a search names.
     counts
         Whether it tells the numbers of related instances.
     hidden
@@ -53,6 +56,7 @@ class Manners:
     cap: int = 1_000_000
     ignores_limit: bool = False
     ignores_offset: bool = False
+    matches: bool = True
     counts: bool = True
     hidden: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
@@ -150,8 +154,8 @@ class Handler(BaseHTTPRequestHandler):
             self._metadata(found, is_series=len(path) == 5)
         else:
             level = {"studies": STUDY, "series": SERIES, "instances": INSTANCE}[path[-1]]
-            if wanted := query.get("SOPInstanceUID"):
-                found = [one for one in found if uid(one, INSTANCE) == wanted]
+            for keyword, tag in _KEYWORDS.items() if self.server.manners.matches else ():
+                found = [one for one in found if query.get(keyword, uid(one, tag)) == uid(one, tag)]
             self._search(found, level, query)
 
     def _metadata(self, found: list[Model], *, is_series: bool) -> None:

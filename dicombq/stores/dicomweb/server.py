@@ -18,12 +18,13 @@ from urllib.parse import urljoin, urlsplit
 import orjson
 import requests
 from requests import Response
-from requests.exceptions import ChunkedEncodingError, ContentDecodingError, RequestException, SSLError, Timeout
+from requests.exceptions import ChunkedEncodingError, ContentDecodingError, SSLError, Timeout, TooManyRedirects
 from requests.exceptions import ConnectionError as NoConnection
+from requests.utils import get_environ_proxies
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
-from dicombq.errors import Failed, InvalidArgument, NotAuthenticated, NotFound, NotPermitted, Temporary
+from dicombq.errors import DicombqError, Failed, InvalidArgument, NotAuthenticated, NotFound, NotPermitted, Temporary
 from dicombq.stores.dicomweb.credentials import GOOGLE_HOST, credentials_for
 from dicombq.system.files import printable
 
@@ -91,7 +92,9 @@ class Server:
         self._delays = _DELAYS if delays is None else delays
         self._session = _Session()
         self._session.auth = credentials_for(base)
-        self._session.verify = os.environ.get("SSL_CERT_FILE") or True  # REQUESTS_CA_BUNDLE, where it is set, wins
+        self._session.trust_env = False  # but for proxies, it is this class that looks at the environment
+        self._session.proxies.update(get_environ_proxies(base))
+        self._session.verify = _authorities()
 
     def get_json(self, path: str, query: dict[str, str] | None = None, *, patient: bool = True) -> Any:
         """Get an answer in JSON; None where there is no content.
@@ -130,6 +133,19 @@ class Server:
             return self._request("POST", path, JSON, data=body, headers=headers, allow_redirects=False)
 
         return self._ask(send, lambda answer: (answer.status_code, self._json_of(answer)), self._delays)
+
+    def raise_if_down(self, error: DicombqError) -> None:
+        """Raise an error that is not a single study's or instance's fault: the server gives nothing any more.
+
+        Raises
+        ------
+        NotAuthenticated, Temporary
+            Where that is so.
+        """
+        if isinstance(error, NotAuthenticated):
+            raise error from None
+        if isinstance(error, Temporary):
+            self.get_json("/studies", {"limit": "1"}, patient=False)
 
     @property
     def host(self) -> str:
@@ -211,6 +227,7 @@ class _Session(requests.Session):
             return None
         there = urlsplit(urljoin(resp.url, target))
         if (there.scheme, there.netloc) != urlsplit(resp.url)[:2]:
+            resp.close()
             raise Failed(
                 f"the DICOMweb server [{urlsplit(resp.url).netloc}] redirects to "
                 f"[{there.scheme}://{there.hostname}], which is refused",
@@ -245,8 +262,20 @@ def _breaks(host: str) -> Iterator[None]:
         raise _Again(_no_connection(host, error)) from None
     except _BROKEN as error:
         raise _Again(_no_connection(host, error)) from None
-    except RequestException as error:  # their messages hold URLs and headers
+    except OSError as error:  # of requests or the system; their messages hold URLs and headers
+        if isinstance(error, TooManyRedirects) and error.response is not None:
+            error.response.close()
         raise Failed(f"the DICOMweb server [{host}] cannot be asked ({type(error).__name__})") from None
+
+
+def _authorities() -> str | bool:
+    """Find the file or folder of the authorities whose certificates are trusted; True for the usual ones."""
+    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        if path := os.environ.get(name):
+            if not os.path.exists(path):
+                raise Failed(f"the authorities that {name} names are not there", "Give the path of their certificates.")
+            return path
+    return True
 
 
 def _no_connection(host: str, error: Exception) -> Temporary:

@@ -15,7 +15,7 @@ from tests.fakes.dicomweb import DicomwebFake
 def _no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """An environment without credentials, and sessions of the test's own that wait for nothing between attempts."""
     for name in list(os.environ):
-        if name.startswith("DICOMBQ_DICOMWEB_"):
+        if name.startswith("DICOMBQ_DICOMWEB_") or name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setattr(server, "_DELAYS", (0.0,) * 3)
