@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from dicombq.stores.dicomweb import server
-from tests import orthanc as process
 from tests.fakes.dicomweb import DicomwebFake
 
 
@@ -29,18 +28,3 @@ def fake() -> Iterator[DicomwebFake]:
     """A server that does what the test wants."""
     with DicomwebFake() as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def orthanc_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[process.Orthanc]:
-    if not process.IS_THERE:
-        pytest.skip(process.MISSING)
-    with process.serve(tmp_path_factory.mktemp("orthanc")) as server:
-        yield server
-
-
-@pytest.fixture
-def orthanc(orthanc_server: process.Orthanc) -> process.Orthanc:
-    """A real server, empty."""
-    orthanc_server.clear()
-    return orthanc_server

@@ -11,7 +11,7 @@ from dicombq.stores.dicomweb.files import Stored, retrieve, store
 from dicombq.stores.dicomweb.server import Server
 from tests.fakes.dicomweb import Answer, DicomwebFake, Handler, break_off, reply, reset
 from tests.instances import ROOT, write_instance
-from tests.orthanc import Orthanc
+from tests.orthanc_server import Orthanc
 
 PATH = f"/studies/{ROOT}.1/series/{ROOT}.1.1/instances/{ROOT}.1.1.1"
 PART = b"--x\r\nContent-Type: application/dicom\r\n\r\n"

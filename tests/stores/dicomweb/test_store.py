@@ -26,7 +26,7 @@ from tests.corpus.dumps import FOLDER, file_of, table
 from tests.corpus.test_dicomjson import comparable, without
 from tests.fakes.dicomweb import DicomwebFake, Handler, break_off, model, reply, reset
 from tests.instances import ROOT, write_instance
-from tests.orthanc import Orthanc
+from tests.orthanc_server import Orthanc
 from tests.row_checker import as_json, problems
 
 SAMPLES = Path(__file__).parents[3] / "samples"

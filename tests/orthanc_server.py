@@ -9,7 +9,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Orthanc:
     """A running server, by the URL of its own interface."""
 
     url: str
+    _names: dict[str, str] = field(default_factory=dict)
 
     @property
     def dicomweb(self) -> str:
@@ -40,29 +41,35 @@ class Orthanc:
         """Store files; give those that it refuses."""
         return [file for file in files if not self._takes(file.read_bytes())]
 
+    @property
+    def uri(self) -> str:
+        """The source of the store."""
+        return self.dicomweb
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store an instance; it has a name of its own here."""
+        self._names[key] = self._call("POST", "/instances", data)["Path"]
+
+    def delete(self, key: str) -> None:
+        """Delete an instance that was put here."""
+        self._call("DELETE", self._names.pop(key))
+
     def _takes(self, data: bytes) -> bool:
         try:
-            self.post("/instances", data)
+            self._call("POST", "/instances", data)
         except urllib.error.HTTPError:
             return False
         return True
 
-    def post(self, path: str, data: bytes) -> Any:
-        """Call its own interface."""
-        with urllib.request.urlopen(f"{self.url}{path}", data, timeout=60) as answer:
-            return json.load(answer)
-
     def clear(self) -> None:
         """Forget all instances."""
-        with urllib.request.urlopen(f"{self.url}/patients", timeout=60) as answer:
-            for patient in json.load(answer):
-                self.delete(f"/patients/{patient}")
+        for patient in self._call("GET", "/patients"):
+            self._call("DELETE", f"/patients/{patient}")
 
-    def delete(self, path: str) -> None:
-        """Delete something by its own interface."""
-        request = urllib.request.Request(f"{self.url}{path}", method="DELETE")
-        with urllib.request.urlopen(request, timeout=60):
-            pass
+    def _call(self, method: str, path: str, data: bytes | None = None) -> Any:
+        request = urllib.request.Request(f"{self.url}{path}", data, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
 
 
 @contextlib.contextmanager
