@@ -42,8 +42,10 @@ _CREDENTIALS = (
     "Set DICOMBQ_DICOMWEB_USERNAME and DICOMBQ_DICOMWEB_PASSWORD_FILE, or DICOMBQ_DICOMWEB_TOKEN_FILE; "
     "`~/.netrc` is read too."
 )
+_CHECK_URL = "Check the URL: it is the base of DICOMweb, as https://host/dicom-web."
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 
 class AnswerTooLong(Failed):
@@ -190,8 +192,8 @@ class Server:
         if status == 403:
             raise NotPermitted(f"{said}: that is not permitted", self._role())
         if status in (404, 410):
-            raise NotFound(f"{said}: there is no such thing", "Check the URL: https://host/dicom-web, for example.")
-        raise Failed(said, "The server's own log may say more.")
+            raise NotFound(f"{said}: there is no such thing", _CHECK_URL)
+        raise Failed(said, f"{_CHECK_URL} The server's own log may say more.")
 
     def _role(self) -> str:
         if urlsplit(self.base).hostname == GOOGLE_HOST:
@@ -213,8 +215,7 @@ class Server:
             kind = answer.headers.get("Content-Type", "something").partition(";")[0]
             raise NotFound(
                 f"[{self.host}] answers with {printable(kind)}, not with DICOM JSON",
-                "Check the URL: it is the base of DICOMweb, as https://host/dicom-web. A sign-in page means that "
-                "credentials are missing.",
+                f"{_CHECK_URL} A sign-in page means that credentials are missing.",
             ) from None
 
 
@@ -254,9 +255,9 @@ def _breaks(host: str) -> Iterator[None]:
     try:
         yield
     except SSLError as error:
-        if reason := _untrusted(error):
+        if refused := _behind(error, ssl.SSLCertVerificationError, lambda _: True):
             raise Failed(
-                f"the certificate of [{host}] is not trusted: {reason}",
+                f"the certificate of [{host}] is not trusted: {refused.verify_message}",
                 "Name the file of its authority in REQUESTS_CA_BUNDLE. Certificates are always verified.",
             ) from None
         raise _Again(_no_connection(host, error)) from None
@@ -279,23 +280,24 @@ def _authorities() -> str | bool:
 
 
 def _no_connection(host: str, error: Exception) -> Temporary:
-    why = "it does not answer in time" if isinstance(error, Timeout) else f"no connection ({type(error).__name__})"
+    known = _behind(error, OSError, lambda behind: bool(behind.errno and behind.strerror))
+    why = known.strerror if known else "the connection broke off"
     return Temporary(
-        f"the DICOMweb server [{host}] cannot be reached: {why}",
+        f"the DICOMweb server [{host}] cannot be reached: {'no answer in time' if isinstance(error, Timeout) else why}",
         "Check its address, and that it runs; then run the command again.",
     )
 
 
-def _untrusted(error: BaseException | None) -> str:
-    """Find why a certificate is not accepted; empty where it is something else."""
+def _behind(error: BaseException, kind: type[E], is_wanted: Callable[[E], bool]) -> E | None:
+    """Find the error of a kind that is behind one of requests, which holds it in this way or that."""
     seen: list[object] = [error]
     while seen:
         one = seen.pop()
-        if isinstance(one, ssl.SSLCertVerificationError):
-            return one.verify_message
+        if isinstance(one, kind) and is_wanted(one):
+            return one
         if isinstance(one, BaseException):
-            seen += [*one.args, getattr(one, "reason", None)]
-    return ""
+            seen += [one.__context__, getattr(one, "reason", None), *one.args]
+    return None
 
 
 def _retry_after(answer: Response) -> float:

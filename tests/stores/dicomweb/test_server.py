@@ -97,8 +97,10 @@ def test_a_server_that_says_nothing_is_given_up(fake: DicomwebFake, monkeypatch:
 
 
 def test_a_server_that_is_not_there_is_temporary() -> None:
-    with pytest.raises(Temporary, match="cannot be reached"):
+    with pytest.raises(Temporary, match="cannot be reached: Connection refused"):
         ask(f"http://127.0.0.1:{free_port()}/dicom-web")
+    with pytest.raises(Temporary, match=r"cannot be reached: .*[Nn]ame"):
+        ask("http://host.invalid/dicom-web")
 
 
 def test_pauses_grow_and_heed_what_the_server_asks_for(fake: DicomwebFake, pauses: list[float]) -> None:
