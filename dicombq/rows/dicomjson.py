@@ -27,7 +27,9 @@ _HEADER_SIZE = 8
 """Bytes of tag, VR and length, and of an item's tag and length (PS3.5 7)."""
 
 _WIDTHS = {"AT": 4} | {vr: struct.calcsize(code) for vr, code in NUMBER_CODES.items()}
-_INTEGER = re.compile(r"[+-]?[0-9]{1,400}")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+_INTEGERS = range(-(2**63), 2**64)
+"""What SV and UV hold, and orjson writes."""
 
 Element = Mapping[str, Any]
 
@@ -164,22 +166,20 @@ def _number_of(tag: int, vr: str, value: object) -> Value:
         return _number_in(vr, value.strip())
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _odd(tag, f"a value that is none of {vr} in the DICOM JSON model")
-    if vr == "FL":
-        return _single(value)
-    if vr == "FD":
-        return float(value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if vr in ("FL", "FD"):
+        return _single(value) if vr == "FL" else float(value)
+    return int(value) if isinstance(value, float) and value.is_integer() and int(value) in _INTEGERS else value
 
 
 def _number_in(vr: str, text: str) -> Value:
     try:
-        if vr == "AT":
-            return int(text, 16) if _TAG.fullmatch(text) else text
         if vr in ("FL", "FD"):
             return _single(float(text)) if vr == "FL" else float(text)
     except ValueError:
         return text
-    return int(text) if _INTEGER.fullmatch(text) else text
+    if vr == "AT":
+        return int(text, 16) if _TAG.fullmatch(text) else text
+    return int(text) if _INTEGER.fullmatch(text) and int(text) in _INTEGERS else text
 
 
 def _single(value: float) -> float:
