@@ -47,11 +47,12 @@ def find_duplicates(folder: Path, area: StagingArea) -> Iterator[Duplicate]:
 
     In the order of shards and rows. DuckDB sorts the keys on disk.
     """
+    counts = {receipt.keys: receipt.rows for receipt in read_receipts(folder) if receipt.rows}
+    if sum(counts.values()) < 2:
+        return
     import duckdb  # noqa: PLC0415 - processes that only read headers do not need it
 
-    files = list(map(str, area.files(receipt.keys for receipt in read_receipts(folder) if receipt.rows)))
-    if not files:
-        return
+    files = list(map(str, area.files(counts)))
     with _sorting_errors(), duckdb.connect() as connection:
         connection.execute("SET memory_limit = ?", [_DEDUPLICATION_MEMORY])
         connection.execute("SET threads = 1")
