@@ -78,7 +78,7 @@ def test_an_interrupt_ends_the_search_for_duplicates(
             if "SET" not in sql:
                 raise error
 
-    stage.stage([found("/a", "1.1")])
+    stage.stage([found("/a", "1.1"), found("/b", "1.2")])
     monkeypatch.setattr(duckdb, "connect", Interrupted)
     with pytest.raises(raised):
         losers(stage)
@@ -113,7 +113,7 @@ def test_a_disk_that_fails_the_search_for_duplicates_is_told_as_such(
     def fail(*_arguments: object) -> None:
         raise error
 
-    stage.stage([found("/a", "1.1")])
+    stage.stage([found("/a", "1.1"), found("/b", "1.2")])
     monkeypatch.setattr(duckdb, "connect", fail)
     with pytest.raises(OSError, match=re.escape(os.strerror(number))) as raised:
         losers(stage)
@@ -124,7 +124,7 @@ def test_a_search_for_duplicates_without_memory_fails(stage: Stage, monkeypatch:
     def fail(*_arguments: object) -> None:
         raise duckdb.OutOfMemoryException("Canary")
 
-    stage.stage([found("/a", "1.1")])
+    stage.stage([found("/a", "1.1"), found("/b", "1.2")])
     monkeypatch.setattr(duckdb, "connect", fail)
     with pytest.raises(Failed, match="not enough memory to find the duplicates"):
         losers(stage)
