@@ -28,6 +28,7 @@ from dicombq.system.files import printable, storage_errors, write_atomic
 from dicombq.system.locks import FileLock, Holder
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
+_WEB = re.compile(r"https?:/", re.IGNORECASE)
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 _PATIENCE = 10.0  # seconds that another process may take to change a store
 
@@ -110,13 +111,13 @@ class StoreRegistry:
 
     def find(self, name: StoreName) -> RegisteredStore | None:
         """Read a registered store; None where there is none of that name."""
-        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError):
+        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return _read(self._path(name))
         return None
 
     def list(self, parent: Mapping[str, str]) -> list[RegisteredStore]:
         """Read all stores whose project, location and dataset are those that are named, in the order of their names."""
-        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError):
+        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             stores = [_read(path) for path in self._folder.iterdir() if path.suffix == ".json"]
             here = (store for store in stores if parent.items() <= vars(store.name.parent).items())
             return sorted(here, key=lambda store: str(store.name))
@@ -201,6 +202,10 @@ def reopen_store(name: StoreName, source: str, options: StoreOptions) -> Store[A
     """Give a store by its `source`; it may be gone, and need not be there to load rows."""
     if is_object_uri(source):
         return _with_archives(BucketStore(name, parse_object_uri(source), options))
+    if _WEB.match(source):
+        from dicombq.stores.dicomweb.store import DicomwebStore  # noqa: PLC0415 - requests is slow to import
+
+        return DicomwebStore(name, source, options)
     return _with_archives(FolderStore(name, Path(source), options))
 
 
@@ -212,6 +217,10 @@ def absolute_source(source: str, parent: Parent, options: StoreOptions) -> str:
 def _open_source(text: str, parent: Parent, options: StoreOptions) -> Store[Any]:
     if is_object_uri(text) and not os.path.exists(text):
         return _with_archives(BucketStore.open(text, parent, options))
+    if _WEB.match(text) and not os.path.exists(text):
+        from dicombq.stores.dicomweb.store import DicomwebStore  # noqa: PLC0415 - requests is slow to import
+
+        return DicomwebStore.open(text, parent, options)
     scheme = _SCHEME.match(text)
     if scheme and not os.path.exists(text):
         raise NotFound(

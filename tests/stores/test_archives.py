@@ -22,7 +22,6 @@ from dicombq.stores.base import Failure, Found, Result, Skipped, Store, StoreOpt
 from dicombq.stores.registry import open_store, reopen_store
 from tests.dicom_bytes import element, instance
 from tests.proxy import Proxy
-from tests.row_checker import as_json
 from tests.stores.conftest import Folder, Place
 
 ARCHIVES = StoreOptions(archives=True)
@@ -95,7 +94,7 @@ def test_members_are_instances_like_files(place: Place, home: Path, kind: str) -
     for number in range(20):
         found = outcomes[f"{kind}!/x/{number}.dcm"]
         assert isinstance(found, Found)
-        assert as_json(found.row)["PatientID"] == f"P{number}"
+        assert found.row.values["PatientID"] == f"P{number}"
         assert found.size == len(files[f"x/{number}.dcm"])
     assert isinstance(outcomes[f"{kind}!/x/notes.txt"], Skipped)
     assert isinstance(outcomes[f"{kind}!/cut.dcm"], Failure)

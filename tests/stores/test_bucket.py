@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -14,14 +15,12 @@ from dicombq.dicom.values import timestamp
 from dicombq.errors import DicombqError, Failed, InvalidArgument, NotAuthenticated, NotFound, NotPermitted, Temporary
 from dicombq.names import Parent
 from dicombq.rows.record import Record
-from dicombq.rows.window import TAIL
 from dicombq.stores.base import Failure, Found, Result, StoreOptions
-from dicombq.stores.bucket import PREFIX, THREADS, BucketStore
+from dicombq.stores.bucket import PREFIX, TAIL, THREADS, BucketStore
 from dicombq.stores.object_client import ObjectRef
 from tests.dicom_bytes import JPEG, UNDEFINED, delimiter, element, instance, item, sequence
 from tests.gcs_server import GcsBucket
 from tests.proxy import Fault, Proxy, Request, answering, reset, slow, truncated
-from tests.row_checker import as_json
 from tests.s3_server import S3Bucket
 from tests.stores.conftest import Place
 
@@ -56,9 +55,10 @@ def parts(proxy: Proxy) -> list[Request]:
 
 
 def frames(count: int) -> bytes:
-    """Write compressed pixel data, 100,000 bytes a frame."""
-    fragments = item(b"") + item(bytes(100_000)) * count
-    return element(0x7FE00010, "OB", fragments, length=UNDEFINED) + delimiter(0xFFFEE0DD)
+    """Write compressed pixel data, 100,000 bytes a frame, with a Basic Offset Table."""
+    frame = item(bytes(100_000))
+    table = struct.pack(f"<{count}L", *(number * len(frame) for number in range(count)))
+    return element(0x7FE00010, "OB", item(table) + frame * count, length=UNDEFINED) + delimiter(0xFFFEE0DD)
 
 
 def test_a_header_is_one_request_for_its_first_bytes(proxied: tuple[Place, Proxy]) -> None:
@@ -78,7 +78,7 @@ def test_a_big_value_is_passed_over_and_only_what_is_behind_it_is_asked_for(prox
     place.put("a.dcm", instance(element(0x00091010, "OB", bytes(2 << 20)), element(0x00100020, "LO", "known")))
     (result,) = read(opened(place.uri)).values()
     assert isinstance(result, Found)
-    assert as_json(result.row)["PatientID"] == "known"
+    assert result.row.values["PatientID"] == "known"
     assert sum(request.size for request in parts(proxy)) < 3 * PREFIX
 
 
@@ -104,8 +104,9 @@ def test_frames_are_not_looked_at_one_by_one(proxied: tuple[Place, Proxy], count
     proxy.requests.clear()
     (result,) = read(store, refs).values()
     assert isinstance(result, Found)
-    assert as_json(result.row)["DroppedTags"] == [{"TagName": "PixelData", "TagReference": ""}]
-    assert [request.size for request in proxy.requests] == [PREFIX, TAIL]
+    assert result.row.values["DroppedTags"] == [{"TagName": "PixelData", "TagReference": ""}]
+    ends, last_frame = [PREFIX, TAIL], [PREFIX] * (count > 1)
+    assert [request.size for request in proxy.requests] == ends + last_frame
 
 
 @pytest.mark.parametrize("undefined", [True, False])
@@ -114,7 +115,7 @@ def test_what_stands_behind_the_frames_is_found(bucket: Place, undefined: bool) 
     bucket.put("a.dcm", instance(frames(3), signature, syntax=JPEG))
     (result,) = read(opened(bucket.uri)).values()
     assert isinstance(result, Found)
-    assert "DigitalSignaturesSequence" in as_json(result.row)
+    assert "DigitalSignaturesSequence" in result.row.values
 
 
 def test_frames_that_are_cut_off_are_a_failure(bucket: Place) -> None:
@@ -157,7 +158,7 @@ def test_an_object_that_is_overwritten_is_read_once_more_and_never_mixed(
     (result,) = read(store, refs).values()
     if times < 2:
         assert isinstance(result, Found)
-        assert as_json(result.row)["PatientID"] == ("new" if times else "old")
+        assert result.row.values["PatientID"] == ("new" if times else "old")
         assert result.size == len(data) + 14 * times
     else:
         assert result == Failure(result.ref, "ABORTED", "the object changed while it was read")
