@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.errors import InvalidArgument, NotFound, StateDamaged, StoreExists
-from dicombq.names import Parent, StoreName, is_store_name, store_name
+from dicombq.names import Parent, StoreName, is_object_uri, is_store_name, parse_object_uri, store_name
 from dicombq.stores.base import PLAIN, Store, StoreOptions
+from dicombq.stores.bucket import BucketStore
 from dicombq.stores.folder import FolderStore
 from dicombq.system.files import printable, storage_errors, write_atomic
 from dicombq.system.locks import FileLock, Holder
@@ -162,7 +163,8 @@ def open_store(
     Parameters
     ----------
     text
-        The ID or the full name of a registered store, or a source: a folder or a file.
+        The ID or the full name of a registered store, or a source: a folder, a file, gs://BUCKET/FOLDER or
+        s3://BUCKET/FOLDER.
     warn
         Is told where both a registered store and a folder have the name.
     options
@@ -196,6 +198,8 @@ def open_store(
 
 def reopen_store(name: StoreName, source: str, options: StoreOptions) -> Store[Any]:
     """Give a store by its `source`; it may be gone, and need not be there to load rows."""
+    if is_object_uri(source):
+        return BucketStore(name, parse_object_uri(source), options)
     return FolderStore(name, Path(source), options)
 
 
@@ -205,6 +209,8 @@ def absolute_source(source: str, parent: Parent, options: StoreOptions) -> str:
 
 
 def _open_source(text: str, parent: Parent, options: StoreOptions) -> Store[Any]:
+    if is_object_uri(text) and not os.path.exists(text):
+        return BucketStore.open(text, parent, options)
     scheme = _SCHEME.match(text)
     if scheme and not os.path.exists(text):
         raise NotFound(
