@@ -53,17 +53,21 @@ class Listing:
 
 
 def list_store(
-    store: Store[Any], wanted: Filter | None, folder: Path, on_entry: Callable[[Listed], None]
+    store: Store[Any],
+    wanted: Filter | None,
+    folder: Path,
+    on_entry: Callable[[Listed], None],
+    shard_size: int | None = None,
 ) -> list[tuple[int, int]]:
     """Write the references of a store to ``refs.jsonl``; give each shard's offset and count."""
     shards: list[tuple[int, int]] = []
-    offset, count = 0, 0
+    offset, count, size = 0, 0, shard_size or SHARD_SIZE
     with open_private(folder / "refs.jsonl") as file:
         for entry in store.list(wanted=wanted):
             on_entry(entry)
             if isinstance(entry, Outcome):
                 continue
-            if count == SHARD_SIZE * (1 if len(shards) < _SMALL_SHARDS else 3):
+            if count == size * (1 if len(shards) < _SMALL_SHARDS else 3):
                 shards.append((offset, count))
                 offset, count = file.tell(), 0
             file.write(json.dumps(entry).encode() + b"\n")  # not orjson: a path may be no text

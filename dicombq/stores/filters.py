@@ -21,7 +21,13 @@ MAX_LINE = 1000
 
 _IN_MEMORY = 1 << 20
 _UID = r"[0-9][0-9.]{0,63}"
+_ONE_UID = re.compile(_UID)
 _PATH = re.compile(rf"/?studies/({_UID})(?:/series/({_UID})(?:/instances/({_UID}))?)?", re.ASCII)
+
+
+def is_uid(text: str) -> bool:
+    """Tell whether a text may be a UID, as a part of a path: digits and dots, 64 at most, the first one a digit."""
+    return _ONE_UID.fullmatch(text) is not None
 
 
 class FilterLine(NamedTuple):

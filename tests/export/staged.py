@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,6 +51,9 @@ class ListStore:
             if result.ref.uri.startswith(prefix):
                 assert isinstance(result.ref, NotedRef)
                 yield result.ref
+
+    def original(self, ref: NotedRef, updated: str) -> AbstractContextManager[Iterator[bytes]]:
+        raise NotImplementedError
 
     def read(self, refs: Iterable[NotedRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         by_ref = {result.ref: result for result in self.results}
