@@ -107,7 +107,6 @@ def bq(
     from dicombq.cli.operations import run_task
     from dicombq.export.request import BigQueryDestination, ExportRequest
     from dicombq.export.task import export_task
-    from dicombq.operations import jobs
     from dicombq.operations.kinds import Settings
     from dicombq.stores.filters import read_filter
     from dicombq.stores.registry import open_store
@@ -186,6 +185,7 @@ def gcs(
     """
     from dicombq.cli.operations import run_task
     from dicombq.operations.kinds import Settings
+    from dicombq.stores.filters import read_filter
     from dicombq.stores.registry import open_store
     from dicombq.transfer.tasks import FilesOut, check_mime_type
 
@@ -193,5 +193,6 @@ def gcs(
     home = config.home()
     source = open_store(store, config.parent(project, location, dataset), home, output.warning, options)
     settings = Settings(home, workers, lock_timeout, log_to_cloud, output.warning)
-    task = FilesOut.to(gcs_uri_prefix, source, read_wanted(filter_config_gcs_uri), settings)
+    wanted = read_filter(filter_config_gcs_uri) if filter_config_gcs_uri is not None else None
+    task = FilesOut.to(gcs_uri_prefix, source, wanted, settings)
     return run_task(output, task, settings, in_background=async_)

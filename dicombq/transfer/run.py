@@ -86,14 +86,16 @@ class Transfer:
             Which ended the operation; each file is there as a whole, or not at all.
         """
         with storage_errors(self.folder):
-            self.place.prepare()
             listing = self._take_up_listing() or self._list()
             self._identify(listing)
             self._tell_of_filter()
             self._drop_duplicates()
             self.work.enter(State.LOADING)
-            self._copy(listing)
-            self.place.finish()
+            self.place.prepare()
+            try:
+                self._copy(listing)
+            finally:
+                self.place.finish()
             self.work.enter(State.DONE)
         with contextlib.suppress(OSError):  # the files are there; `operations prune` deletes what is left
             self.running.discard_staged()

@@ -215,5 +215,13 @@ def _reopen_in(operation: Operation, request: dict[str, Any], settings: Settings
     return FilesIn(files, into, settings.workers)
 
 
-EXPORT_GCS = register(Kind("export gcs", "ExportDicomData", _reopen_out))
-IMPORT_GCS = register(Kind("import gcs", "ImportDicomData", _reopen_in))
+def _discard_out(operation: Operation, request: dict[str, Any]) -> None:
+    _place(request["gcsDestination"]["uriPrefix"], operation.folder, operation.id, replaces=True).finish()
+
+
+def _discard_in(operation: Operation, request: dict[str, Any]) -> None:
+    _place(request["dicombq"]["source"], operation.folder, operation.id, replaces=False).finish()
+
+
+EXPORT_GCS = register(Kind("export gcs", "ExportDicomData", _reopen_out, _discard_out))
+IMPORT_GCS = register(Kind("import gcs", "ImportDicomData", _reopen_in, _discard_in))
