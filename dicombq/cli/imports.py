@@ -79,8 +79,8 @@ def gcs(
     from dicombq.transfer.pattern import MatchingStore
     from dicombq.transfer.tasks import FilesIn
 
-    home = config.home()
-    into = open_store(store, config.parent(project, location, dataset), home, output.warning)
-    settings = Settings(home, workers, lock_timeout, log_to_cloud, output.warning)
-    task = FilesIn(MatchingStore.open(gcs_uri, options), into, workers)
-    return run_task(output, task, settings, in_background=async_)
+    parent = config.parent(project, location, dataset)
+    into = open_store(store, parent, config.home_folder(), output.warning)
+    files = MatchingStore.open(gcs_uri, options)
+    settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
+    return run_task(output, FilesIn(files, into, workers), settings, in_background=async_)

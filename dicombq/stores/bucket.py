@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from dicombq.errors import InvalidArgument, NotFound
 from dicombq.names import ObjectUri, Parent, StoreName, parse_object_uri
-from dicombq.rows.base import Unreadable
+from dicombq.rows import part10
+from dicombq.rows.base import FarFile, Unreadable
 from dicombq.rows.record import Record
+from dicombq.rows.window import TAIL
 from dicombq.stores.base import PLAIN, Failure, Result, StoreOptions
 from dicombq.stores.filters import Filter
 from dicombq.stores.object_client import Changed, ObjectClient, ObjectRef, Part, Refused, Unreachable
@@ -30,7 +33,12 @@ PREFIX = 32 << 10
 MAX_PREFIX = 512 << 10
 """Bytes of a first request at most: twice as many of them as threads may wait in memory."""
 
+MAX_ASKED = 256 << 20
+"""Bytes that are asked for to read one header at most."""
+
 _MAX_READ_AHEAD = 4 << 20
+_ENCAPSULATED = re.compile(rb"1\.2\.840\.10008\.1\.2\.[45]")
+"""How Transfer Syntax UIDs of encapsulated pixel data begin (PS3.5 A.4)."""
 
 
 @dataclass(frozen=True)
@@ -145,9 +153,9 @@ class BucketStore:
         reader = _Reader(self._client, Reading(record_type, max_element_size))
         try:
             with Threads(THREADS) as threads:
-                ahead: deque[tuple[ObjectRef, Future[Part]]] = deque()
+                ahead: deque[tuple[ObjectRef, Future[_Ends]]] = deque()
                 for ref in refs:
-                    ahead.append((ref, threads.submit(functools.partial(reader.head, ref))))
+                    ahead.append((ref, threads.submit(functools.partial(reader.ends, ref))))
                     if len(ahead) == 2 * THREADS:
                         yield reader.result(*ahead.popleft())
                 while ahead:
@@ -168,6 +176,13 @@ def _pieces(client: ObjectClient, ref: ObjectRef) -> Iterator[bytes]:
         raise fault.error from None
 
 
+class _Ends(NamedTuple):
+    """The first bytes of an object, and where its pixel data is compressed its last ones."""
+
+    head: Part
+    tail: Part = Part(b"")
+
+
 @dataclass
 class _Reader:
     """Reads objects, one after the other.
@@ -175,60 +190,58 @@ class _Reader:
     Parameters
     ----------
     prefix
-        Bytes that the next objects are asked for first: as many as the last one needed, for neighbours are alike.
+        Bytes that the next objects are asked for first. It follows what those before needed, for neighbours are alike.
     """
 
     client: ObjectClient
     reading: Reading
     prefix: int = PREFIX
 
-    def head(self, ref: ObjectRef) -> Part:
-        """Ask for an object's first bytes; for none where it has none, which servers refuse."""
-        return self.client.part(ref, 0, min(self.prefix, ref.size)) if ref.size else Part(b"")
+    def ends(self, ref: ObjectRef) -> _Ends:
+        """Ask for the bytes of an object that are surely needed; for none where it has none: servers refuse that."""
+        if not ref.size:
+            return _Ends(Part(b""))
+        head = self.client.part(ref, 0, min(self.prefix, ref.size))
+        if len(head.data) == ref.size or not _ENCAPSULATED.search(head.data[: part10.HEAD]):
+            return _Ends(head)
+        return _Ends(head, self.client.part(ref, max(ref.size - TAIL, len(head.data)), ref.size))
 
-    def result(self, ref: ObjectRef, head: Future[Part]) -> Result:
+    def result(self, ref: ObjectRef, ends: Future[_Ends]) -> Result:
         """Read an object whose first bytes were asked for."""
         try:
             try:
-                return self._read(ref, head.result())
+                return self._read(ref, ends.result())
             except Changed:
                 again = self.client.state(ref.uri)
                 if again is None:
                     return Failure(ref, "NOT_FOUND", "gone before it could be read")
-                return self._read(again, self.head(again))
+                return self._read(again, self.ends(again))
         except Changed:
             return Failure(ref, "ABORTED", "the object changed while it was read")
         except Refused as fault:
             return Failure(ref, fault.code, fault.reason)
 
-    def _read(self, ref: ObjectRef, head: Part) -> Result:
-        file = _ObjectFile(self.client, ref, head.data)
-        # the buffer keeps what is read in small pieces from being asked for in small pieces
-        contents = Contents(
-            cast("BinaryIO", io.BufferedReader(file, PREFIX)),
-            ref.size,
-            ref.updated,
-            ref.storage_class or head.storage_class or "STANDARD",
-        )
-        result = self.reading.outcome(ref, contents)
-        self.prefix = min(max(file.reach, PREFIX), MAX_PREFIX)
+    def _read(self, ref: ObjectRef, ends: _Ends) -> Result:
+        file = _ObjectFile(self.client, ref, ends)
+        storage_class = ref.storage_class or ends.head.storage_class or "STANDARD"
+        result = self.reading.outcome(ref, Contents(FarFile(file, PREFIX), ref.size, ref.updated, storage_class))
+        self.prefix = min(max(file.reach, self.prefix * 7 // 8, PREFIX), MAX_PREFIX)
         return result
 
 
 class _ObjectFile(io.RawIOBase):
-    """An object of which only what is read is asked for; reading on without a gap asks for more each time.
+    """An object of which only what is read is asked for; reading on without a gap asks for more each time."""
 
-    Parameters
-    ----------
-    head
-        Its first bytes.
-    """
-
-    def __init__(self, client: ObjectClient, ref: ObjectRef, head: bytes) -> None:
+    def __init__(self, client: ObjectClient, ref: ObjectRef, ends: _Ends) -> None:
         self._client = client
         self._ref = ref
-        self._blocks = [_Block(0, head), _Block(0, b"")]
+        self._blocks = [
+            _Block(0, ends.head.data),
+            _Block(ref.size - len(ends.tail.data), ends.tail.data),
+            _Block(0, b""),  # the last one that was asked for
+        ]
         self._position = 0
+        self._asked = 0
         self.reach = 0
         """Bytes from its start that were read without a gap."""
 
@@ -238,12 +251,8 @@ class _ObjectFile(io.RawIOBase):
     def seekable(self) -> bool:
         return True
 
-    def tell(self) -> int:
-        return self._position
-
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = (0, self._position, self._ref.size)[whence]
-        self._position = base + offset
+        self._position = (0, self._position, self._ref.size)[whence] + offset
         return self._position
 
     def readinto(self, buffer: Any) -> int:
@@ -252,7 +261,7 @@ class _ObjectFile(io.RawIOBase):
             return 0
         block = next((block for block in self._blocks if block.start <= position < block.end), None)
         if block is None:
-            block = self._blocks[1] = self._fetch(position, length)
+            block = self._blocks[-1] = self._fetch(position, length)
         data = block.data[position - block.start : position - block.start + length]
         buffer[: len(data)] = data
         self._position += len(data)
@@ -264,6 +273,9 @@ class _ObjectFile(io.RawIOBase):
         before = next((block for block in self._blocks if block.end == position), _Block(0, b""))
         length = max(length, min(2 * len(before.data), _MAX_READ_AHEAD))
         end = min(position + length, self._ref.size)
+        self._asked += end - position
+        if self._asked > MAX_ASKED:
+            raise Refused("OUT_OF_RANGE", f"more than {MAX_ASKED >> 20} MiB of it would have to be read")
         return _Block(position, self._client.part(self._ref, position, end).data)
 
 

@@ -109,13 +109,13 @@ class StoreRegistry:
 
     def find(self, name: StoreName) -> RegisteredStore | None:
         """Read a registered store; None where there is none of that name."""
-        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError):
+        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return _read(self._path(name))
         return None
 
     def list(self, parent: Mapping[str, str]) -> list[RegisteredStore]:
         """Read all stores whose project, location and dataset are those that are named, in the order of their names."""
-        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError):
+        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             stores = [_read(path) for path in self._folder.iterdir() if path.suffix == ".json"]
             here = (store for store in stores if parent.items() <= vars(store.name.parent).items())
             return sorted(here, key=lambda store: str(store.name))
