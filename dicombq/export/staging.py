@@ -136,7 +136,7 @@ class _ShardWriter:
                 self._receipt.skipped += 1
                 self._receipt.unwanted += 1
                 return
-            line = orjson.dumps(_complete(result, self._source_store), option=orjson.OPT_APPEND_NEWLINE)
+            line = _line(result, self._source_store)
             if len(line) <= MAX_ROW_SIZE:
                 self._add(result, line)
                 return
@@ -174,15 +174,20 @@ class _ShardWriter:
         return self._receipt
 
 
-def _complete(found: Found, source_store: str | None) -> dict[str, Any]:
-    values: dict[str, Any] = found.row.values
-    values["Type"] = "CREATE"
-    values["LastUpdated"] = found.updated
-    values["StorageClass"] = found.storage_class
-    values["BlobStorageSize"] = found.size
+def _line(found: Found, source_store: str | None) -> bytes:
+    """Write a row with what concerns not its elements but its object."""
+    elements = found.row.json
+    extra: dict[str, Any] = {
+        "Type": "CREATE",
+        "LastUpdated": found.updated,
+        "StorageClass": found.storage_class,
+        "BlobStorageSize": found.size,
+    }
     if source_store is not None:
-        values["SourceDicomStore"] = source_store
-    return values
+        extra["SourceDicomStore"] = source_store
+    return b"".join(
+        (elements[:-1], b"," if len(elements) > len(b"{}") else b"", orjson.dumps(extra)[1:], b"\n"),
+    )
 
 
 def receipts_in(folder: Path) -> Receipts[Receipt]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
 import pytest
 
 from dicombq.export.area import StagingArea
@@ -69,7 +70,7 @@ def found(
     **values: Any,
 ) -> Found:
     """Write down an instance that was read."""
-    row = Row({"SOPInstanceUID": sop, **values}, frozenset(columns), ("1", "1.1", sop))
+    row = Row(orjson.dumps({"SOPInstanceUID": sop, **values}), frozenset(columns), ("1", "1.1", sop))
     return Found(NotedRef(uri), row, updated, "STANDARD", 10)
 
 
