@@ -71,6 +71,12 @@ Examples:
     metavar="BYTES",
     help="Elements of this size or more are left out and named in DroppedTags; default: 1 MiB.",
 )
+@click.option(
+    "--staging",
+    metavar="URI",
+    help="Stage rows in a bucket, from where BigQuery loads them: gs://BUCKET/FOLDER; default: $DICOMBQ_STAGING, or "
+    "else one upload from here.",
+)
 @click.option("--dry-run", is_flag=True, help="Check, print what would be done, and stop.")
 @async_option
 @workers_option
@@ -89,6 +95,7 @@ def bq(
     schema: str,
     include_source_store: bool,
     max_element_size: int | None,
+    staging: str | None,
     dry_run: bool,
     async_: bool,
     workers: int | None,
@@ -107,6 +114,7 @@ def bq(
     from dicombq.cli.operations import run_task
     from dicombq.export.request import BigQueryDestination, ExportRequest
     from dicombq.export.task import export_task
+    from dicombq.names import BigQueryTable
     from dicombq.operations.kinds import Settings
     from dicombq.stores.filters import read_filter
     from dicombq.stores.registry import open_store
@@ -126,7 +134,9 @@ def bq(
     wanted = read_filter(filter_config_gcs_uri) if filter_config_gcs_uri is not None else None
     settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
     destination = BigQueryDestination(table, disposition, schema == "json", include_source_store)
-    request = ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE, wanted)
+    if staging is None and isinstance(table, BigQueryTable):
+        staging = config.staging()
+    request = ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE, wanted, staging or "")
     task = export_task(request, settings)
     if dry_run:
         output.resource(task.plan().to_dict())

@@ -45,12 +45,15 @@ class ExportRequest:
     ----------
     wanted
         Which instances; None for all.
+    staging
+        Where rows are staged for the load, as ``gs://BUCKET/FOLDER``; empty for the operation's folder.
     """
 
     store: Store[Any]
     destination: BigQueryDestination
     max_element_size: int = MAX_ELEMENT_SIZE
     wanted: Filter | None = None
+    staging: str = ""
 
     def to_api(self) -> dict[str, Any]:
         """Print the request as the API does; fields that the API lacks stand under ``dicombq``."""
@@ -67,6 +70,7 @@ class ExportRequest:
                 "source": self.store.source,
                 "options": asdict(self.store.options),
                 "maxElementSize": self.max_element_size,
+                "staging": self.staging,
             },
         }
 
@@ -84,4 +88,5 @@ class ExportRequest:
             ),
             state["dicombq"]["maxElementSize"],
             wanted,
+            state["dicombq"].get("staging", ""),
         )

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.engines.local import LocalEngine
+from dicombq.errors import InvalidArgument
+from dicombq.export.area import is_left, staging_area
 from dicombq.export.plan import Plan, plan
 from dicombq.export.request import ExportRequest
 from dicombq.export.run import Export
-from dicombq.names import DuckdbTable, StoreName
+from dicombq.names import DuckdbTable, StoreName, parse_object_uri
 from dicombq.operations.kinds import Kind, Progress, Settings, register
 from dicombq.operations.running import RunningOperation
 from dicombq.operations.state import Operation
@@ -61,7 +63,20 @@ class ExportTask:
 
     def plan(self) -> Plan:
         """Hold the request against the table."""
+        if self.export_request.staging:
+            self._check_staging()
         return plan(self.export_request, self.warehouse)
+
+    def _check_staging(self) -> None:
+        """Refuse a bucket for rows that no load reads, that is not there, or that may not be used."""
+        if isinstance(self.export_request.destination.table, DuckdbTable):
+            raise InvalidArgument(
+                "--staging is for tables in BigQuery, which loads from a bucket; a DuckDB file is loaded from here",
+                "Leave --staging out.",
+            )
+        from dicombq.stores.objects import check_bucket  # noqa: PLC0415 - half a second of imports
+
+        check_bucket(parse_object_uri(self.export_request.staging))
 
     def check(self) -> None:
         """Refuse what `plan` refuses."""
@@ -89,4 +104,9 @@ def _reopen(operation: Operation, request: dict[str, Any], settings: Settings) -
     return export_task(ExportRequest.from_api(store, saved_filter(operation, request), request), settings)
 
 
-EXPORT_BQ = register(Kind("export bq", "ExportDicomData", _reopen))
+def _discard(operation: Operation, request: dict[str, Any]) -> None:
+    if is_left(operation.folder):
+        staging_area(operation.folder, request["dicombq"].get("staging", ""), operation.id).clear()
+
+
+EXPORT_BQ = register(Kind("export bq", "ExportDicomData", _reopen, _discard))

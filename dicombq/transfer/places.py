@@ -222,9 +222,9 @@ class BucketPlace:
 
     def check(self) -> None:
         """Refuse a bucket that is not there, or that may not be used."""
-        from dicombq.stores.objects import list_objects  # noqa: PLC0415 - half a second of imports
+        from dicombq.stores.objects import check_bucket  # noqa: PLC0415 - half a second of imports
 
-        next(iter(list_objects(self.root)), None)
+        check_bucket(self.root)
 
     def prepare(self) -> None:
         """Nothing: objects appear when they are whole."""

@@ -101,7 +101,9 @@ class Stage:
 
     def duplicates(self) -> Iterator[Duplicate]:
         """Find the rows that give way."""
-        return find_duplicates(self.area.files(receipt.keys for receipt in self.receipts if receipt.rows), self.folder)
+        return find_duplicates(
+            self.area.key_files(receipt.keys for receipt in self.receipts if receipt.rows), self.folder
+        )
 
     def rows_of(self, receipt: Receipt) -> list[dict[str, Any]]:
         with self.area.open_rows(receipt.file) as rows:
