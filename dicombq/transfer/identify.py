@@ -69,7 +69,7 @@ class Key:
     digest: str | None
     updated: str
     uri: str
-    size: int
+    size: int | None
     uids: tuple[str, str, str]
     ref: str
 

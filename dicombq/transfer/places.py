@@ -41,13 +41,13 @@ class Original:
     uids
         Study, Series and SOP Instance UID: digits and dots.
     size
-        Bytes of the file.
+        Bytes of the file; None where its store does not tell.
     open
         Opens its bytes, in pieces, as `dicombq.stores.base.Store.original`; may be called again.
     """
 
     uids: tuple[str, str, str]
-    size: int
+    size: int | None
     open: Callable[[], AbstractContextManager[Iterator[bytes]]]
 
     @property
@@ -63,13 +63,13 @@ class Original:
         Unreadable
             Where they are.
         """
-        left = self.size
+        taken = 0
         for piece in pieces:
-            left -= len(piece)
-            if left < 0:
+            taken += len(piece)
+            if self.size is not None and taken > self.size:
                 break
             yield piece
-        if left:
+        if self.size not in (None, taken):
             raise Unreadable("ABORTED", "its size is not that with which it was identified")
 
 
@@ -176,7 +176,8 @@ class FolderPlace:
             return False
         if not self.replaces:
             return True
-        return stat.S_ISREG(status.st_mode) and status.st_size == original.size and _holds(target, original)
+        same_size = original.size in (None, status.st_size)
+        return stat.S_ISREG(status.st_mode) and same_size and _holds(target, original)
 
     def _discard(self) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -200,7 +201,8 @@ class FolderPlace:
 def _holds(file: Path, original: Original) -> bool:
     """Tell whether a file has the bytes of an instance."""
     with original.open() as pieces, file.open("rb") as there:
-        return all(there.read(len(piece)) == piece for piece in original.checked(pieces))
+        same = all(there.read(len(piece)) == piece for piece in original.checked(pieces))
+        return same and not there.read(1)
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,7 @@ class BucketPlace:
                     file.write(piece)
                     checksum.update(piece)
             crc32c = base64.b64encode(checksum.digest()).decode()
-            if there is not None and (there.size, there.crc32c) == (original.size, crc32c):
+            if there is not None and (there.size, there.crc32c) == (file.tell(), crc32c):
                 return Put.THERE_ALREADY
             return self._send(uri, file, there.generation if there else 0, crc32c)
 

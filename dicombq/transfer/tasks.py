@@ -63,6 +63,10 @@ class FilesOut:
     @classmethod
     def to(cls, prefix: str, source: Store[Any], wanted: Filter | None, settings: Settings) -> FilesOut:
         """Export to a bucket, or a folder, as a user names it."""
+        if "://" in prefix and not is_object_uri(prefix):
+            raise InvalidArgument(
+                f"[{prefix}] is neither a bucket nor a folder", "Files go to a DICOMweb server by `dicombq import gcs`."
+            )
         if not is_object_uri(prefix):
             prefix = os.path.abspath(os.path.expanduser(prefix))
         return cls(source, prefix.rstrip("/") or "/", wanted, settings.workers)
@@ -188,15 +192,15 @@ def _place(uri: str, scratch: Path, operation: str, *, replaces: bool) -> Place:
 
 
 def _lock(uri: str) -> tuple[str, str]:
-    name = uri if is_object_uri(uri) else os.path.realpath(uri)
+    name = uri if "://" in uri else os.path.realpath(uri)
     return f"files in {name}", f"[{printable(uri)}]"
 
 
 def _is_within(inner: str, outer: str) -> bool:
     """Tell whether one place is another, or in it."""
-    if is_object_uri(inner) != is_object_uri(outer):
+    if ("://" in inner) != ("://" in outer):
         return False
-    if not is_object_uri(inner):
+    if "://" not in inner:
         inner, outer = os.path.realpath(inner), os.path.realpath(outer)
     return f"{inner.rstrip('/')}/".startswith(f"{outer.rstrip('/')}/")
 
