@@ -18,7 +18,7 @@ from dicombq.rows.dicomjson import read_row
 from dicombq.rows.record import Record
 from dicombq.stores.base import PLAIN, Failure, Found, Result, StoreOptions
 from dicombq.stores.dicomweb import files
-from dicombq.stores.dicomweb.listing import DicomwebRef, Listing, reason_of
+from dicombq.stores.dicomweb.listing import DicomwebRef, Listing, failure_of
 from dicombq.stores.dicomweb.search import INSTANCE, Search, path_of, uid_of
 from dicombq.stores.dicomweb.server import Server, check_url, server_at
 from dicombq.stores.filters import Filter, digest
@@ -55,10 +55,8 @@ class DicomwebStore:
         ------
         InvalidArgument
             Where that is no URL of a server, or holds a password, or options are given that are for other kinds.
-        NotFound
-            Where something else than DICOMweb answers.
-        NotAuthenticated, NotPermitted, Temporary, Failed
-            As the server, or its absence, has it.
+        NotFound, NotAuthenticated, NotPermitted, Temporary, Failed
+            Where the server does not answer a search, as it or its absence has it.
         """
         base = check_url(url)
         if options != PLAIN:
@@ -69,9 +67,7 @@ class DicomwebStore:
         else:
             name = StoreName(parent, base.rpartition("/")[2])
         store = cls(name, base)
-        answer = store.server.get_json("/studies", {"limit": "1"}, patient=False)
-        if not isinstance(answer, list | None):
-            raise NotFound(f"[{store.server.host}] does not answer a search for studies with a list", "Check the URL.")
+        Search(store.server).probe()
         return store
 
     @property
@@ -142,7 +138,7 @@ class DicomwebStore:
                     yield Failure(ref, error.code, error.reason)
                 except DicombqError as error:
                     self.server.raise_if_down(error)
-                    yield Failure(ref, error.status, reason_of(error))
+                    yield failure_of(ref, error)
                 else:
                     yield Found(ref, row, timestamp(dt.datetime.now(dt.timezone.utc)), "STANDARD", None)
 
