@@ -16,13 +16,12 @@ from typing import Any
 from dicombq.dicom import tags
 from dicombq.dicom.dictionary import effective_vr, is_private, is_private_creator, private_block
 from dicombq.dicom.text import DEFAULT
-from dicombq.dicom.values import NUMBER_CODES, TEXT_VRS, Value, as_text, split_text, utc_offset
+from dicombq.dicom.values import NAME_GROUPS, NUMBER_CODES, TEXT_VRS, Value, as_text, split_text, utc_offset
 from dicombq.rows.base import Row, Unreadable
 from dicombq.rows.record import Instance, Record
 from dicombq.table.mapping import MAX_ELEMENT_SIZE, column
 
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
-_NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _HEADER_SIZE = 8
 """Bytes of tag, VR and length, and of an item's tag and length (PS3.5 7)."""
 
@@ -150,7 +149,7 @@ def _text_of(tag: int, vr: str, value: object) -> str:
     if isinstance(value, str):
         return value
     if vr == "PN" and isinstance(value, dict):
-        groups = [value.get(group) or "" for group in _NAME_GROUPS]
+        groups = [value.get(group) or "" for group in NAME_GROUPS]
         if all(isinstance(group, str) for group in groups):
             return "=".join(groups).rstrip("=")
     if isinstance(value, int | float) and not isinstance(value, bool):
