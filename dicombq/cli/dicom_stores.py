@@ -44,7 +44,9 @@ Examples:
   dicombq export bq scans""",
 )
 @_STORE
-@click.option("--source", required=True, metavar="SOURCE", help="Where the instances lie: a folder or a file.")
+@click.option(
+    "--source", required=True, metavar="SOURCE", help="Where the instances lie: a folder, a file or a DICOMweb server."
+)
 @store_options
 @common_options
 @click.pass_obj

@@ -181,8 +181,9 @@ def _line(found: Found, source_store: str | None) -> bytes:
         "Type": "CREATE",
         "LastUpdated": found.updated,
         "StorageClass": found.storage_class,
-        "BlobStorageSize": found.size,
     }
+    if found.size is not None:
+        extra["BlobStorageSize"] = found.size
     if source_store is not None:
         extra["SourceDicomStore"] = source_store
     return join(found.row.json, extra) + b"\n"

@@ -15,23 +15,30 @@ _TOLD = 1000
 
 @dataclass(frozen=True)
 class StoreMetrics:
-    """The counts of a store; an instance that lies there more than once is counted once."""
+    """The counts of a store; an instance that lies there more than once is counted once.
+
+    Parameters
+    ----------
+    size
+        Bytes of all instances; None where the store does not tell.
+    """
 
     name: str
     studies: int
     series: int
     instances: int
-    size: int
+    size: int | None
     failures: int
 
     def to_api(self) -> dict[str, Any]:
         """Print them as the API does: numbers of 64 bits are text."""
+        size = {} if self.size is None else {"blobStorageSizeBytes": str(self.size)}
         return {
             "name": self.name,
             "studyCount": str(self.studies),
             "seriesCount": str(self.series),
             "instanceCount": str(self.instances),
-            "blobStorageSizeBytes": str(self.size),
+            **size,
         }
 
 
@@ -44,11 +51,12 @@ def measure(store: Store[Any], count: Callable[[int], None]) -> StoreMetrics:
         Is told how many instances were read, again and again.
     """
     levels: tuple[set[bytes], ...] = (set(), set(), set())
-    failures, size, nameless = 0, 0, 0
+    failures, nameless = 0, 0
+    size: int | None = 0
     for number, result in enumerate(read_store(store), start=1):
         failures += isinstance(result, Failure)
         if isinstance(result, Found) and digest(result.row.uids) not in levels[2]:
-            size += result.size
+            size = None if size is None or result.size is None else size + result.size
             if result.row.uids[2]:
                 for level, seen in enumerate(levels, start=1):
                     seen.add(digest(result.row.uids[:level]))
