@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -21,7 +21,7 @@ from dicombq.stores.dicomweb import files
 from dicombq.stores.dicomweb.listing import DicomwebRef, Listing, reason_of
 from dicombq.stores.dicomweb.search import INSTANCE, Search, path_of, uid_of
 from dicombq.stores.dicomweb.server import Server, check_url, server_at
-from dicombq.stores.filters import Filter, digest
+from dicombq.stores.filters import Filter, FilterLine, digest
 from dicombq.system.files import printable
 
 _SHARE = 4
@@ -146,9 +146,27 @@ class DicomwebStore:
                 else:
                     yield Found(ref, row, timestamp(dt.datetime.now(dt.timezone.utc)), "STANDARD", None)
 
-    def original(self, ref: DicomwebRef) -> AbstractContextManager[Iterator[bytes]]:
-        """Open an instance's file, as `dicombq.stores.dicomweb.files.retrieve` does."""
-        return files.retrieve(self.server, ref.path)
+    @contextlib.contextmanager
+    def original(self, ref: DicomwebRef, updated: str) -> Iterator[Iterator[bytes]]:
+        """Open an instance's file; errors are those of `read`, and of the protocol."""
+        del updated  # the server does not tell it
+        with contextlib.ExitStack() as stack:
+            with self._faults():
+                pieces = stack.enter_context(files.retrieve(self.server, ref.path))
+            yield self._guarded(pieces)
+
+    def _guarded(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        with self._faults():
+            yield from pieces
+
+    @contextlib.contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Tell an instance that cannot be had from a server that gives nothing any more."""
+        try:
+            yield
+        except DicombqError as error:
+            self.server.raise_if_down(error)
+            raise Unreadable(error.status, error.message) from None
 
     def _series_metadata(self, refs: Sequence[DicomwebRef]) -> dict[str, Any]:
         """Read a series at once where that pays; what it does not give is asked for one by one."""
@@ -183,6 +201,8 @@ def _places(wanted: Filter) -> Iterator[tuple[str, ...]]:
     """Stream the studies and series that a filter names, or names instances of, each once."""
     seen: set[bytes] = set()
     for line in wanted.lines():
+        if not isinstance(line, FilterLine):
+            continue
         place = line.uids[:2]
         if len(place) == 2 and wanted.matching(place[:1]):
             continue  # its study is named
