@@ -21,6 +21,7 @@ from typing import IO, Any, BinaryIO, NamedTuple, Protocol, cast
 from isal import igzip
 
 from dicombq.names import StoreName
+from dicombq.rows.base import Unreadable
 from dicombq.rows.record import Record
 from dicombq.stores.base import Failure, InstanceRef, Result, Skipped, Store, StoreOptions
 from dicombq.stores.filters import Filter
@@ -38,6 +39,7 @@ MAX_RATIO = 200
 FREE_SIZE = 1 << 30
 """Bytes that the members of an archive may have in any case."""
 
+_PIECE = 1 << 20
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 _DAMAGES = (
     zipfile.BadZipFile,
@@ -154,6 +156,35 @@ class ArchiveStore:
             yield Failure(ref, fault.code, fault.reason)
         except OSError as error:
             yield self.inner.failure(ref, error)
+
+    @contextlib.contextmanager
+    def original(self, ref: InstanceRef, updated: str) -> Iterator[Iterator[bytes]]:
+        """Open an instance's bytes, those of a member unpacked; parameters and errors are those of the protocol."""
+        with contextlib.ExitStack() as stack:
+            if isinstance(ref, MemberRef):
+                yield self._pieces(ref, stack)
+            else:
+                yield stack.enter_context(self.inner.original(ref, updated))
+
+    def _pieces(self, ref: MemberRef, stack: contextlib.ExitStack) -> Iterator[bytes]:
+        container = self.inner.ref(ref.container)
+        try:
+            with _damages():
+                contents = stack.enter_context(self.inner.contents(container))
+                if _state(contents) != ref.state:
+                    raise Unreadable("ABORTED", "the archive changed after it was listed")
+                member = stack.enter_context(_open_archive(container.uri, contents).open(ref))
+                left = ref.size
+                while piece := member.read(_PIECE):
+                    left -= len(piece)
+                    yield piece
+        except Damaged as fault:
+            raise Unreadable(fault.code, fault.reason) from None
+        except OSError as error:
+            failure = self.inner.failure(ref, error)
+            raise Unreadable(failure.code, failure.reason) from None
+        if left:
+            raise Unreadable(*_DAMAGED)
 
     def read(self, refs: Iterable[InstanceRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         """Read each reference; members that follow one another are read from an archive that is opened once."""

@@ -198,11 +198,16 @@ def open_store(
     return registered.open()
 
 
+def is_web_url(text: str) -> bool:
+    """Tell whether a text is meant for the URL of a DICOMweb server."""
+    return _WEB.match(text) is not None
+
+
 def reopen_store(name: StoreName, source: str, options: StoreOptions) -> Store[Any]:
     """Give a store by its `source`; it may be gone, and need not be there to load rows."""
     if is_object_uri(source):
         return _with_archives(BucketStore(name, parse_object_uri(source), options))
-    if _WEB.match(source):
+    if is_web_url(source):
         from dicombq.stores.dicomweb.store import DicomwebStore  # noqa: PLC0415 - requests is slow to import
 
         return DicomwebStore(name, source, options)
@@ -217,7 +222,7 @@ def absolute_source(source: str, parent: Parent, options: StoreOptions) -> str:
 def _open_source(text: str, parent: Parent, options: StoreOptions) -> Store[Any]:
     if is_object_uri(text) and not os.path.exists(text):
         return _with_archives(BucketStore.open(text, parent, options))
-    if _WEB.match(text) and not os.path.exists(text):
+    if is_web_url(text) and not os.path.exists(text):
         from dicombq.stores.dicomweb.store import DicomwebStore  # noqa: PLC0415 - requests is slow to import
 
         return DicomwebStore.open(text, parent, options)

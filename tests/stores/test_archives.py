@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from dicombq.names import Parent
+from dicombq.rows.base import Unreadable
 from dicombq.rows.record import Record
 from dicombq.stores import archives
 from dicombq.stores.base import Failure, Found, Result, Skipped, Store, StoreOptions
@@ -99,6 +100,40 @@ def test_members_are_instances_like_files(place: Place, home: Path, kind: str) -
     assert isinstance(outcomes[f"{kind}!/x/notes.txt"], Skipped)
     assert isinstance(outcomes[f"{kind}!/cut.dcm"], Failure)
     assert isinstance(outcomes["alone.dcm"], Found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_bytes_of_a_member_are_those_of_its_file(place: Place, home: Path, kind: str) -> None:
+    files = {f"{number}.dcm": some(number) for number in range(3)}
+    place.put(kind, KINDS[kind](files))
+    place.put("alone.dcm", files["0.dcm"])
+    store = opened(place, home)
+    for found in store.read(list(store.list()), Record, 1 << 20):
+        assert isinstance(found, Found)
+        with store.original(found.ref, found.updated) as pieces:
+            assert b"".join(pieces) == files.get(found.uri.rpartition("/")[2], files["0.dcm"])
+
+
+def test_the_bytes_of_a_member_are_not_taken_from_another_archive(folder: Folder, home: Path) -> None:
+    folder.put("a.tar", tarred({"a.dcm": some(1)}))
+    store = opened(folder, home)
+    (ref,) = store.list()
+    folder.put("a.tar", tarred({"a.dcm": some(2), "b.dcm": some(3)}))
+    with store.original(ref, "") as pieces, pytest.raises(Unreadable, match="changed"):
+        b"".join(pieces)
+    folder.delete("a.tar")
+    with store.original(ref, "") as pieces, pytest.raises(Unreadable, match="gone"):
+        b"".join(pieces)
+
+
+def test_the_bytes_of_a_damaged_member_are_not_given_whole(folder: Folder, home: Path) -> None:
+    data = bytearray(zipped({"a.dcm": some(1)}, zipfile.ZIP_STORED))
+    data[1000] ^= 1
+    folder.put("a.zip", bytes(data))
+    store = opened(folder, home)
+    (ref,) = store.list()
+    with store.original(ref, "") as pieces, pytest.raises(Unreadable, match="damaged"):
+        b"".join(pieces)
 
 
 def test_without_the_option_an_archive_is_no_instance(folder: Folder, home: Path) -> None:
