@@ -50,7 +50,8 @@ def section(files: int, repeat: int) -> str:
         with proxy.serve(url) as counting:
             os.environ["STORAGE_EMULATOR_HOST"] = counting.url
             _dicombq(bucket)
-            parts = [request for request in counting.requests if "Range" in request.headers]
+            # the check whether anything may be read asks for one byte
+            parts = [request for request in counting.requests if "Range" in request.headers and request.size > 1]
     rows: list[list[str | float]] = []
     for name, measured in costs.items():
         wall, cpu = (files / statistics.median(column) for column in zip(*measured, strict=True))
