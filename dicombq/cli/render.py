@@ -192,6 +192,17 @@ class Output:
                 display.close()
                 _write(sys.stderr, f"{ending}.\n")
 
+    @contextlib.contextmanager
+    def counting(self, noun: str) -> Iterator[Callable[[int], None]]:
+        """Show on a terminal how many there are so far."""
+        if not _is_terminal(sys.stderr):
+            yield lambda _number: None
+            return
+        from rich.console import Console
+
+        with Console(stderr=True).status(f"0 {noun}") as display:
+            yield lambda number: display.update(f"{number:,} {noun}")
+
     def _begin_waiting(self, name: str, display: contextlib.ExitStack) -> Callable[[Operation], None]:
         text = f"Waiting for operation [{name}] to complete..."
         if not _is_terminal(sys.stderr):

@@ -1,6 +1,6 @@
 """From references to rows that a warehouse can load: shards, and their receipts.
 
-A shard may be staged more than once, by whatever process; its first receipt is accepted, and counts::
+::
 
     shards/N.ndjson.gz   the rows of shard N
     shards/N.keys.jsonl  which instance each row is
@@ -9,10 +9,8 @@ A shard may be staged more than once, by whatever process; its first receipt is 
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +20,14 @@ from dicombq.export.area import Attempt, StagingArea
 from dicombq.operations.log import LogEntry
 from dicombq.rows.base import join
 from dicombq.rows.record import Record
-from dicombq.stores.base import Failure, Found, InstanceRef, Result, Skipped, Store
-from dicombq.system.files import write_atomic
+from dicombq.shards.duplicates import digest
+from dicombq.shards.receipts import Receipts
+from dicombq.shards.work import log_entry
+from dicombq.stores.base import Failure, Found, InstanceRef, Result, Store
+from dicombq.stores.filters import Filter, load_filter
 
 MAX_ROW_SIZE = 100 << 20
 """Bytes of a JSON row in a BigQuery load."""
-
-_RECEIPTS = "receipts"
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,8 @@ class ShardSpec:
         Where its rows go.
     source_store
         The value of ``SourceDicomStore``, None where it is not asked for.
+    wanted
+        URI and copy of the filter file; None where all instances are asked for.
     """
 
     number: int
@@ -50,6 +51,7 @@ class ShardSpec:
     record_type: type[Record]
     max_element_size: int
     source_store: str | None
+    wanted: tuple[str, Path] | None = None
 
 
 @dataclass
@@ -62,6 +64,12 @@ class Receipt:
         Names in the staging area.
     column_sets
         The distinct sets of column paths of its rows; the keys say which row has which.
+    skipped
+        What is no instance, and the instances that are not wanted.
+    unwanted
+        Of these, the instances that no line of the filter names.
+    matched
+        The numbers of the filter's lines that name an instance.
     duplicates
         Rows that gave way to newer ones.
     log
@@ -74,10 +82,12 @@ class Receipt:
     rows: int = 0
     failures: int = 0
     skipped: int = 0
+    unwanted: int = 0
     notices: int = 0
     duplicates: int = 0
     longest_row: int = 0
     column_sets: list[list[str]] = field(default_factory=list)
+    matched: list[int] = field(default_factory=list)
     log: list[LogEntry] = field(default_factory=list)
 
 
@@ -103,22 +113,30 @@ class Key:
 
 def stage_shard(spec: ShardSpec) -> Receipt:
     """Read a shard's instances into a file of rows; a shard may run more than once."""
+    wanted = load_filter(*spec.wanted) if spec.wanted else None
     with spec.area.attempt(spec.number) as attempt:
-        writer = _ShardWriter(attempt, Receipt(spec.number, attempt.rows_name, attempt.keys_name), spec.source_store)
+        receipt = Receipt(spec.number, attempt.rows_name, attempt.keys_name)
+        writer = _ShardWriter(attempt, receipt, spec.source_store, wanted)
         for result in spec.store.read(spec.refs, spec.record_type, spec.max_element_size):
             writer.take(result)
     return writer.finished()
 
 
 class _ShardWriter:
-    def __init__(self, attempt: Attempt, receipt: Receipt, source_store: str | None) -> None:
+    def __init__(self, attempt: Attempt, receipt: Receipt, source_store: str | None, wanted: Filter | None) -> None:
         self._attempt = attempt
         self._receipt = receipt
         self._source_store = source_store
+        self._wanted = wanted
+        self._matched: set[int] = set()
         self._sets: dict[frozenset[str], int] = {}
 
     def take(self, result: Result) -> None:
         if isinstance(result, Found):
+            if not self._is_wanted(result):
+                self._receipt.skipped += 1
+                self._receipt.unwanted += 1
+                return
             line = _line(result, self._source_store)
             if len(line) <= MAX_ROW_SIZE:
                 self._add(result, line)
@@ -130,10 +148,17 @@ class _ShardWriter:
         else:
             self._receipt.skipped += 1
 
+    def _is_wanted(self, found: Found) -> bool:
+        if self._wanted is None:
+            return True
+        numbers = self._wanted.matching(found.row.uids)
+        self._matched.update(numbers)
+        return bool(numbers)
+
     def _add(self, found: Found, line: bytes) -> None:
         receipt, uri = self._receipt, found.uri
         columns = self._sets.setdefault(found.row.columns, len(self._sets))
-        key = Key(receipt.shard, receipt.rows, _digest(found.row.uids), found.updated, uri, columns)
+        key = Key(receipt.shard, receipt.rows, digest(found.row.uids), found.updated, uri, columns)
         self._attempt.rows.write(line)
         self._attempt.keys.write(orjson.dumps(key, option=orjson.OPT_APPEND_NEWLINE))
         notices = [LogEntry("NOTICE", "", uri, notice.tag, notice.reason) for notice in found.row.notices]
@@ -146,14 +171,8 @@ class _ShardWriter:
 
     def finished(self) -> Receipt:
         self._receipt.column_sets = [sorted(columns) for columns in self._sets]
+        self._receipt.matched = sorted(self._matched)
         return self._receipt
-
-
-def log_entry(result: Failure | Skipped) -> LogEntry:
-    """Write a failed or skipped file for the operation's log."""
-    if isinstance(result, Failure):
-        return LogEntry("ERROR", result.code, result.uri, "", result.reason)
-    return LogEntry("INFO", "", result.uri, "", f"skipped: {result.reason}")
 
 
 def _line(found: Found, source_store: str | None) -> bytes:
@@ -169,41 +188,9 @@ def _line(found: Found, source_store: str | None) -> bytes:
     return join(found.row.json, extra) + b"\n"
 
 
-def _digest(uids: tuple[str, ...]) -> str | None:
-    if not uids[-1]:
-        return None
-    return hashlib.blake2b("\\".join(uids).encode(), digest_size=16).hexdigest()
-
-
-def prepare_receipts(folder: Path) -> None:
-    """Make the folder for an operation's receipts."""
-    (folder / _RECEIPTS).mkdir(mode=0o700, exist_ok=True)
-
-
-def write_receipt(folder: Path, receipt: Receipt) -> None:
-    """Accept a shard: from here on its rows count."""
-    write_atomic(_receipt_path(folder, receipt.shard), json.dumps(asdict(receipt)).encode())
-
-
-def accepted_shards(folder: Path) -> set[int]:
-    """Tell which shards have a receipt."""
-    return {int(path.stem) for path in (folder / _RECEIPTS).iterdir() if path.suffix == ".json"}
-
-
-def _receipt_path(folder: Path, shard: int) -> Path:
-    return folder / _RECEIPTS / f"{shard:08d}.json"
-
-
-def read_receipts(folder: Path) -> Iterator[Receipt]:
-    """Stream the receipts in the order of their shards."""
-    for shard in sorted(accepted_shards(folder)):
-        yield read_receipt(folder, shard)
-
-
-def read_receipt(folder: Path, shard: int) -> Receipt:
-    """Read a shard's receipt."""
-    state = json.loads(_receipt_path(folder, shard).read_bytes())
-    return Receipt(**state | {"log": [LogEntry(**entry) for entry in state["log"]]})
+def receipts_in(folder: Path) -> Receipts[Receipt]:
+    """Give the receipts of an operation."""
+    return Receipts(folder / "receipts", Receipt)
 
 
 def read_keys(area: StagingArea, receipt: Receipt) -> Iterator[Key]:
@@ -217,9 +204,9 @@ def column_paths(receipt: Receipt) -> set[str]:
     return {path for columns in receipt.column_sets for path in columns}
 
 
-def instance_with(folder: Path, area: StagingArea, path: str) -> str:
+def instance_with(receipts: Iterable[Receipt], area: StagingArea, path: str) -> str:
     """Find an instance that has a column, for an error to name; empty where only the extra columns have it."""
-    for receipt in read_receipts(folder):
+    for receipt in receipts:
         having = {
             index
             for index, columns in enumerate(receipt.column_sets)

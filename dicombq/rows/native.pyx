@@ -418,7 +418,9 @@ cdef class Reader:
         if slot.is_bulk_pixels and slot.step == DROP:
             self.record(node.depth).drop(slot.handler.found.name)
             self.has_pixel_data = self.has_pixel_data or level <= DATA_SET
-            return self.skip_fragments(start, end)
+            position = self.window.skip_fragments(start, end, self.little)
+            self.input.take_over()
+            return position
         is_sequence = slot.step == SEQUENCE
         if self.implicit and lookup(slot.tag) is None:
             is_sequence = self.mark(start, end) == _ITEM
@@ -511,17 +513,3 @@ cdef class Reader:
         return <unsigned int> (
             self.input.number(position, 2, self.little) << 16 | self.input.number(position + 2, 2, self.little)
         )
-
-    cdef long long skip_fragments(self, long long position, long long end) except -1:
-        """Pass over the fragments of encapsulated pixel data (PS3.5 A.4) without reading them."""
-        cdef unsigned int mark
-        cdef long long length
-        while True:
-            mark = self.mark(position, end)
-            length = self.input.number(position + 4, 4, self.little)
-            position += 8
-            if mark == _SEQUENCE_END and not length:
-                return position
-            if mark != _ITEM or length == UNDEFINED:
-                raise HandOver("pixel data that is not encapsulated in items")
-            position += length

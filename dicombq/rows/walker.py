@@ -272,10 +272,10 @@ class _Walker(window.Window):
         if handler.tag in tags.PIXEL_DATA and handler.step is Step.DROP:
             place.record.drop(handler.found.name)
             self._has_pixel_data = self._has_pixel_data or place.is_top
-            return self._skip_fragments(start, end)
+            return self.skip_fragments(start, end, self._little_endian)
         is_sequence = handler.step is Step.SEQUENCE
         if self._implicit and lookup(handler.tag) is None:
-            is_sequence = self._read_mark(start, end)[0] == tags.ITEM
+            is_sequence = self.read_mark(start, end, self._little_endian)[0] == tags.ITEM
         if not is_sequence:
             raise HandOver("a value of undefined length that is no sequence")
         before = place.record.mark() if place.is_top else None
@@ -301,7 +301,7 @@ class _Walker(window.Window):
         while is_open or position < end:
             if position > limit:  # of undefined length, or in one: that is left out
                 items.clear()
-            mark, length = self._read_mark(position, end)
+            mark, length = self.read_mark(position, end, self._little_endian)
             position += 8
             if is_open and mark == tags.SEQUENCE_DELIMITATION_ITEM and not length:
                 break
@@ -319,22 +319,3 @@ class _Walker(window.Window):
             is_used = is_used or item.used
         record.add_sequence(handler.tag, found, items, used=is_used)
         return position
-
-    def _skip_fragments(self, position: int, end: int) -> int:
-        """Pass over the fragments of encapsulated pixel data (PS3.5 A.4) without reading them."""
-        while True:
-            mark, length = self._read_mark(position, end)
-            position += 8
-            if mark == tags.SEQUENCE_DELIMITATION_ITEM and not length:
-                return position
-            if mark != tags.ITEM or length == tags.UNDEFINED_LENGTH:
-                raise HandOver("pixel data that is not encapsulated in items")
-            position += length
-
-    def _read_mark(self, position: int, end: int) -> tuple[int, int]:
-        """Read a tag and a length of four bytes behind it."""
-        head = self.take(position, min(position + 8, end))
-        if len(head) < 8:
-            raise HandOver("a sequence that ends early")
-        group, number = self._tag.unpack_from(head)
-        return group << 16 | number, self._long.unpack_from(head, 4)[0]

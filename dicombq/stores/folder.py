@@ -8,18 +8,16 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from dicombq.dicom.values import timestamp
 from dicombq.errors import Failed, InvalidArgument, NotFound, NotPermitted
 from dicombq.names import Parent, StoreName
-from dicombq.rows.base import NotAnInstance, Unreadable
-from dicombq.rows.reader import read_row
 from dicombq.rows.record import Record
-from dicombq.stores.base import Failure, Found, Result, Skipped
+from dicombq.stores.base import PLAIN, Failure, Result, Skipped, StoreOptions
+from dicombq.stores.filters import Filter
+from dicombq.stores.reading import Contents, Reading
 from dicombq.system.files import printable
-
-_DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
 class FileRef(NamedTuple):
@@ -42,19 +40,24 @@ class FolderStore:
 
     name: StoreName
     root: Path
+    options: StoreOptions = PLAIN
 
     @classmethod
-    def open(cls, folder: str, parent: Parent) -> FolderStore:
+    def open(cls, folder: str, parent: Parent, options: StoreOptions = PLAIN) -> FolderStore:
         """Use a folder, or a file, as a store; its ID is its last path component.
 
         Raises
         ------
+        InvalidArgument
+            Where an option is for buckets.
         NotFound
             Where there is none.
         NotPermitted
             Where it cannot be listed, or read.
         """
         shown = printable(folder)
+        if options.anonymous or options.billing_project:
+            raise InvalidArgument(f"--anonymous and --billing-project are for buckets; [{shown}] is none")
         try:
             root = Path(folder).expanduser().absolute()
             mode = root.stat().st_mode if folder else 0
@@ -71,7 +74,7 @@ class FolderStore:
             raise NotFound(f"[{shown}] is neither a folder nor a file", "Give the folder that holds the instances.")
         elif not os.access(root, os.R_OK | os.X_OK):
             raise NotPermitted(f"the folder [{shown}] cannot be listed", "Run as a user who may read it.")
-        return cls(StoreName(parent, printable(root.resolve().name) or "root"), root)
+        return cls(StoreName(parent, printable(root.resolve().name) or "root"), root, options)
 
     @property
     def source(self) -> str:
@@ -86,13 +89,15 @@ class FolderStore:
         """Tell whether a file is still there."""
         return os.path.exists(ref.uri)
 
-    def list(self, prefix: str = "") -> Iterator[FileRef | Failure | Skipped]:
+    def list(self, prefix: str = "", wanted: Filter | None = None) -> Iterator[FileRef | Failure | Skipped]:
         """Stream every regular file; folders that are reached through a link are listed once.
 
         Parameters
         ----------
         prefix
             A folder or a file below the root, as ``2026/11``.
+        wanted
+            Leaves out nothing: only a header tells which instance a file holds.
 
         Raises
         ------
@@ -101,6 +106,7 @@ class FolderStore:
         Failed
             Where the folder itself can no longer be listed.
         """
+        del wanted
         if os.path.isabs(prefix) or os.pardir in Path(prefix).parts:
             raise InvalidArgument(f"[{printable(prefix)}] is not below [{printable(self.source)}]")
         top = os.fspath(self.root / prefix)
@@ -121,8 +127,9 @@ class FolderStore:
 
     def read(self, refs: Iterable[FileRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         """Read each file's header; a file that changes meanwhile is read once more, then it is a failure."""
+        reading = Reading(record_type, max_element_size)
         for ref in refs:
-            result = _read(ref, record_type, max_element_size) or _read(ref, record_type, max_element_size)
+            result = _read(ref, reading) or _read(ref, reading)
             yield result or Failure(ref, "ABORTED", "the file changed while it was read")
 
 
@@ -181,39 +188,20 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _read(ref: FileRef, record_type: type[Record], max_element_size: int) -> Result | None:
+def _read(ref: FileRef, reading: Reading) -> Result | None:
     """Read a file's header; None where the file changed meanwhile."""
-    claims = ref.uri.lower().endswith(_DICOM_SUFFIXES)
     try:
         with open(ref.uri, "rb", opener=_open) as file:
             before = os.fstat(file.fileno())
             if not stat.S_ISREG(before.st_mode):
                 return Skipped(ref, "not a regular file")
-            result = _read_header(file, ref, before, record_type, max_element_size, claims=claims)
+            result = reading.outcome(ref, Contents(file, before.st_size, _updated(before)))
             after = os.fstat(file.fileno())
     except OSError as error:
         return Failure(ref, *_reason(error))
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         return None
     return result
-
-
-def _read_header(
-    file: BinaryIO,
-    ref: FileRef,
-    status: os.stat_result,
-    record_type: type[Record],
-    max_element_size: int,
-    *,
-    claims: bool,
-) -> Result:
-    try:
-        row = read_row(file, status.st_size, claims=claims, record_type=record_type, max_element_size=max_element_size)
-    except NotAnInstance as error:
-        return Skipped(ref, error.reason)
-    except Unreadable as error:
-        return Failure(ref, error.code, error.reason)
-    return Found(ref, row, _updated(status), "STANDARD", status.st_size)
 
 
 def _updated(status: os.stat_result) -> str:

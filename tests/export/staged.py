@@ -12,11 +12,14 @@ import orjson
 import pytest
 
 from dicombq.export.area import StagingArea
-from dicombq.export.staging import Receipt, ShardSpec, prepare_receipts, stage_shard, write_receipt
+from dicombq.export.staging import Receipt, ShardSpec, receipts_in, stage_shard
 from dicombq.names import Parent, StoreName
 from dicombq.rows.base import Row
 from dicombq.rows.record import Record
-from dicombq.stores.base import Found, Result
+from dicombq.shards.duplicates import Duplicate, find_duplicates
+from dicombq.shards.receipts import Receipts
+from dicombq.stores.base import PLAIN, Found, Result, StoreOptions
+from dicombq.stores.filters import Filter
 
 _NAME = StoreName(Parent(), "s")
 
@@ -35,6 +38,7 @@ class ListStore:
     results: list[Result] = field(default_factory=list)
     name: StoreName = _NAME
     source: str = "nowhere"
+    options: StoreOptions = PLAIN
 
     def ref(self, noted: list[Any]) -> NotedRef:
         return NotedRef(*noted)
@@ -42,7 +46,7 @@ class ListStore:
     def has(self, ref: NotedRef) -> bool:
         return any(result.ref == ref for result in self.results)
 
-    def list(self, prefix: str = "") -> Iterator[NotedRef]:
+    def list(self, prefix: str = "", wanted: Filter | None = None) -> Iterator[NotedRef]:
         for result in self.results:
             if result.ref.uri.startswith(prefix):
                 assert isinstance(result.ref, NotedRef)
@@ -76,12 +80,24 @@ class Stage:
     def area(self) -> StagingArea:
         return StagingArea(self.folder / "shards")
 
-    def stage(self, results: list[Result], number: int = 0, source: str | None = None) -> Receipt:
+    @property
+    def receipts(self) -> Receipts[Receipt]:
+        return receipts_in(self.folder)
+
+    def stage(
+        self, results: list[Result], number: int = 0, source: str | None = None, wanted: Path | None = None
+    ) -> Receipt:
         """Stage a shard, and accept its receipt."""
         refs = [result.ref for result in results]
-        receipt = stage_shard(ShardSpec(number, refs, ListStore(results), self.area, Record, 1 << 20, source))
-        write_receipt(self.folder, receipt)
+        filter_file = (str(wanted), wanted) if wanted else None
+        spec = ShardSpec(number, refs, ListStore(results), self.area, Record, 1 << 20, source, filter_file)
+        receipt = stage_shard(spec)
+        self.receipts.write(receipt)
         return receipt
+
+    def duplicates(self) -> Iterator[Duplicate]:
+        """Find the rows that give way."""
+        return find_duplicates(self.area.files(receipt.keys for receipt in self.receipts if receipt.rows), self.folder)
 
     def rows_of(self, receipt: Receipt) -> list[dict[str, Any]]:
         with self.area.open_rows(receipt.file) as rows:
@@ -95,5 +111,5 @@ def stage(tmp_path: Path) -> Stage:
     folder.mkdir()
     stage = Stage(folder)
     stage.area.prepare()
-    prepare_receipts(folder)
+    stage.receipts.prepare()
     return stage

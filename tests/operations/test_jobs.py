@@ -44,7 +44,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def task(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportTask:
     """Five files: three rows, one of them twice, and a broken one, in shards of two."""
-    monkeypatch.setattr("dicombq.export.listing.SHARD_SIZE", 2)
+    monkeypatch.setattr("dicombq.shards.listing.SHARD_SIZE", 2)
     scans = tmp_path / "scans"
     for number in (1, 2, 3):
         write_instance(scans / f"{number}.dcm", number)
@@ -190,7 +190,7 @@ def test_rows_of_two_versions_are_not_mixed(
     settings: Settings, task: ExportTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     identity = stop_in(State.STAGING, settings, task, looks=3)
-    monkeypatch.setattr("dicombq.export.run.__version__", "99")
+    monkeypatch.setattr("dicombq.shards.work.__version__", "99")
     with pytest.raises(SourceChanged, match=r"was begun by dicombq .*, whose rows may differ from those of 99"):
         go_on(identity, settings)
 
@@ -286,6 +286,7 @@ def test_operations_of_every_kind_begin_and_go_on_alike(settings: Settings, deta
             job.run(lambda _operation: None)
         operation = OperationStore(settings.home).get(job.operation.id)
     assert (operation.state, operation.counters.success) == (State.FAILED, 2)
+    assert (operation.folder / "saved").exists()
     stop.unlink()
     api = go_on(operation.id, settings).to_api()
     kind = "type.googleapis.com/google.cloud.healthcare.v1.dicom.ImportDicomDataResponse"
