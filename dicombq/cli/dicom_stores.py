@@ -20,6 +20,7 @@ group = Group(
         "delete": "dicombq.cli.dicom_stores:delete",
         "describe": "dicombq.cli.dicom_stores:describe",
         "export": "dicombq.cli.export:group",
+        "import": "dicombq.cli.imports:group",
         "list": "dicombq.cli.dicom_stores:list_stores",
         "metrics": "dicombq.cli.dicom_stores:metrics",
         "update": "dicombq.cli.dicom_stores:update",

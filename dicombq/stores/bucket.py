@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import re
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from dicombq.errors import InvalidArgument, NotFound
 from dicombq.names import ObjectUri, Parent, StoreName, parse_object_uri
 from dicombq.rows import part10
-from dicombq.rows.base import FarFile
+from dicombq.rows.base import FarFile, Unreadable
 from dicombq.rows.record import Record
 from dicombq.stores.base import PLAIN, Failure, Result, StoreOptions
 from dicombq.stores.filters import Filter
@@ -135,6 +136,12 @@ class BucketStore:
         if is_empty and key and (single := self._client.state(str(self.root.with_key(key)))):
             yield single
 
+    @contextlib.contextmanager
+    def original(self, ref: ObjectRef, updated: str) -> Iterator[Iterator[bytes]]:
+        """Open an object, in the state in which it was listed; errors are those of `read`, and of the protocol."""
+        del updated
+        yield _pieces(self._client, ref)
+
     def read(self, refs: Iterable[ObjectRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         """Read each object's header; one that changes meanwhile is read once more, then it is a failure.
 
@@ -157,6 +164,18 @@ class BucketStore:
                     yield reader.result(*ahead.popleft())
         except Unreachable as fault:
             raise fault.error from None
+
+
+def _pieces(client: ObjectClient, ref: ObjectRef) -> Iterator[bytes]:
+    try:
+        for start in range(0, ref.size, _MAX_READ_AHEAD):
+            yield client.part(ref, start, min(start + _MAX_READ_AHEAD, ref.size)).data
+    except Changed:
+        raise Unreadable("ABORTED", "the object changed since its header was read") from None
+    except Refused as fault:
+        raise Unreadable(fault.code, fault.reason) from None
+    except Unreachable as fault:
+        raise fault.error from None
 
 
 class _Ends(NamedTuple):

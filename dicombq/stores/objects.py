@@ -78,6 +78,11 @@ def find(uri: ObjectUri, options: StoreOptions = PLAIN) -> Any:
         return bucket.get_blob(uri.key)
 
 
+def check_bucket(uri: ObjectUri) -> None:
+    """Refuse a bucket that is not there, or that may not be listed; errors are those of `list_objects`."""
+    next(iter(list_objects(uri)), None)
+
+
 def exists(uri: ObjectUri) -> bool:
     """Tell whether there is an object."""
     return find(uri) is not None

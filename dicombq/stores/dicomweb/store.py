@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, groupby
@@ -22,7 +22,7 @@ from dicombq.stores.dicomweb import files
 from dicombq.stores.dicomweb.listing import THREADS, DicomwebRef, Listing, failure_of
 from dicombq.stores.dicomweb.search import INSTANCE, Search, path_of, uid_of
 from dicombq.stores.dicomweb.server import Server, check_url, server_at
-from dicombq.stores.filters import Filter, digest
+from dicombq.stores.filters import Filter, FilterLine, digest
 from dicombq.system.files import printable
 from dicombq.system.threads import in_threads
 
@@ -137,9 +137,28 @@ class DicomwebStore:
             else:
                 yield _found(metadata, record_type, max_element_size)
 
-    def original(self, ref: DicomwebRef) -> AbstractContextManager[Iterator[bytes]]:
-        """Open an instance's file, as `dicombq.stores.dicomweb.files.retrieve` does."""
-        return files.retrieve(self.server, ref.path)
+    @contextlib.contextmanager
+    def original(self, ref: DicomwebRef, updated: str) -> Iterator[Iterator[bytes]]:
+        """Open an instance's file; errors are those of `read`, and of the protocol."""
+        del updated  # the server does not tell it
+        with contextlib.ExitStack() as stack:
+            with self._faults(ref):
+                pieces = stack.enter_context(files.retrieve(self.server, ref.path))
+            yield self._guarded(ref, pieces)
+
+    def _guarded(self, ref: DicomwebRef, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        with self._faults(ref):
+            yield from pieces
+
+    @contextlib.contextmanager
+    def _faults(self, ref: DicomwebRef) -> Iterator[None]:
+        """Tell an instance that cannot be had from a server that gives nothing any more."""
+        try:
+            yield
+        except DicombqError as error:
+            self.server.raise_if_down(error)
+            failure = failure_of(ref, error)
+            raise Unreadable(failure.code, failure.reason) from None
 
 
 class _Metadata(NamedTuple):
@@ -204,6 +223,8 @@ def _places(wanted: Filter) -> Iterator[tuple[str, ...]]:
     """Stream the studies and series that a filter names, or names instances of, each once."""
     seen: set[bytes] = set()
     for line in wanted.lines():
+        if not isinstance(line, FilterLine):
+            continue
         place = line.uids[:2]
         if len(place) == 2 and wanted.matching(place[:1]):
             continue  # its study is named

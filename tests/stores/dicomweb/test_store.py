@@ -545,5 +545,5 @@ def test_an_instance_can_be_retrieved_as_a_file(fake: DicomwebFake) -> None:
     store = store_of(fake)
     (ref,) = listed(store)
     fake.always = reply(200, b"bytes", "application/dicom")
-    with store.original(ref) as pieces:
+    with store.original(ref, "") as pieces:
         assert b"".join(pieces) == b"bytes"
