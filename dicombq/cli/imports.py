@@ -37,7 +37,7 @@ group = Group(
     epilog="""\b
 Examples:
   dicombq import gcs ./archive --gcs-uri='gs://my-bucket/incoming/**.dcm'
-  dicombq import gcs gs://my-bucket/archive --gcs-uri='/mnt/cd/**'""",
+  dicombq import gcs https://pacs.example.org/dicom-web --gcs-uri='/mnt/cd/**'""",
 )
 @click.argument("store", metavar="STORE")
 @click.option(
@@ -67,9 +67,9 @@ def gcs(
     location: str | None,
     dataset: str | None,
 ) -> int:
-    """Copy DICOM files into STORE, a folder or a bucket, as STUDY/SERIES/INSTANCE.dcm.
+    """Copy DICOM files into STORE: a folder or a bucket, as STUDY/SERIES/INSTANCE.dcm, or a DICOMweb server.
 
-    What is there under an instance's name is left alone. --archives, --anonymous and --billing-project say how the
+    An instance that is there is left alone. --archives, --anonymous and --billing-project say how the
     files are read. The exit code is 3 where some files are no DICOM or could not be copied: see
     `dicombq operations logs`.
     """

@@ -70,7 +70,7 @@ class Check:
 
     def findings(self) -> Iterator[Finding]:
         """Stream the findings in the order of the lines."""
-        for line in self.filter.lines():
+        for line in self.filter.entries():
             self.lines += 1
             finding = self._finding(line)
             if finding is not None:

@@ -80,7 +80,7 @@ class Filter:
         weakref.finalize(self, file.close)
         self._numbers: dict[bytes, int] = {}
         is_empty = True
-        for line in self.lines():
+        for line in self.entries():
             is_empty = False
             if isinstance(line, FilterLine):
                 self._numbers.setdefault(digest(line.uids), line.number)
@@ -102,8 +102,12 @@ class Filter:
         with open_atomic(path) as copy:
             shutil.copyfileobj(self._file, copy)
 
-    def lines(self) -> Iterator[FilterLine | BadLine]:
-        """Stream the lines that are not empty, as they stand in the file."""
+    def lines(self) -> Iterator[FilterLine]:
+        """Stream the lines that name something, as they stand in the file."""
+        return (line for line in self.entries() if isinstance(line, FilterLine))
+
+    def entries(self) -> Iterator[FilterLine | BadLine]:
+        """Stream all lines that are not empty."""
         self._file.seek(0)
         yield from _parse(self._file)
 

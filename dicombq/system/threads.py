@@ -68,6 +68,12 @@ class Threads:
             call()
 
 
+def interruptible(function: Callable[[], T]) -> T:
+    """Call a function in a thread, so that Ctrl-C does not wait for it."""
+    with Threads(1) as threads:
+        return threads.submit(function).result()
+
+
 def in_threads(calls: Iterable[Callable[[], T]], count: int) -> Iterator[T]:
     """Call functions in so many threads, and no more of them ahead; give their results in their order."""
     ahead: deque[Future[T]] = deque()

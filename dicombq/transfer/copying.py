@@ -28,6 +28,9 @@ from dicombq.system.threads import Threads
 from dicombq.transfer.identify import Key, keys_file, read_keys
 from dicombq.transfer.places import Original, Place, Put
 
+_TRIES = 3
+"""Of a file that its store does not give: an answer of a server may break off."""
+
 
 @dataclass(frozen=True)
 class CopySpec:
@@ -97,7 +100,15 @@ def _copy(spec: CopySpec, key: Key) -> Put:
     def open_original() -> AbstractContextManager[Iterator[bytes]]:
         return spec.store.original(spec.store.ref(json.loads(key.ref)), key.updated)
 
-    return spec.place.put(Original(key.uids, key.size, open_original))
+    original = Original(key.uids, key.size, open_original)
+    left = _TRIES
+    while True:
+        try:
+            return spec.place.put(original)
+        except Unreadable as error:
+            left -= 1
+            if error.code != "UNAVAILABLE" or not left:
+                raise
 
 
 def _losers_file(folder: Path, shard: int) -> Path:

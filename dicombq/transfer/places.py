@@ -14,13 +14,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import IO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from dicombq.errors import Failed, NotPermitted, StorageFull, Temporary
-from dicombq.names import ObjectUri
+from dicombq.names import ObjectUri, Parent, StoreName
 from dicombq.rows.base import Unreadable
 from dicombq.system.files import make_folders, open_private, printable, sync_folder
 
+if TYPE_CHECKING:
+    from dicombq.stores.dicomweb.store import DicomwebStore
+
+_PIECE = 1 << 20
 _IN_MEMORY = 8 << 20
 """Bytes of a file that is kept in memory on its way to a bucket; longer ones are on disk."""
 
@@ -241,12 +245,11 @@ class BucketPlace:
         there = find(uri)
         if there is not None and not self.replaces:
             return Put.THERE_ALREADY
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=os.fspath(self.scratch)) as file:
+        with _spooled(original, self.scratch) as file:
             checksum = Checksum()
-            with original.open() as pieces:
-                for piece in original.checked(pieces):
-                    file.write(piece)
-                    checksum.update(piece)
+            file.seek(0)
+            while piece := file.read(_PIECE):
+                checksum.update(piece)
             crc32c = base64.b64encode(checksum.digest()).decode()
             if there is not None and (there.size, there.crc32c) == (file.tell(), crc32c):
                 return Put.THERE_ALREADY
@@ -255,7 +258,7 @@ class BucketPlace:
     def finish(self) -> None:
         """Nothing: there is nothing else."""
 
-    def _send(self, uri: ObjectUri, file: IO[bytes], generation: int, crc32c: str) -> Put:
+    def _send(self, uri: ObjectUri, file: BinaryIO, generation: int, crc32c: str) -> Put:
         """Send a file in place of a generation of its object, 0 for none."""
         from google.api_core.exceptions import PreconditionFailed  # noqa: PLC0415 - half a second of imports
 
@@ -280,3 +283,55 @@ class BucketPlace:
         if blob is None or blob.crc32c != crc32c:
             raise Temporary(f"[{uri}] was written by somebody else at the same time", "Run the command again.")
         return Put.COPIED
+
+
+@dataclass(frozen=True)
+class DicomwebPlace:
+    """A DICOMweb server; what it lists already is left alone.
+
+    Parameters
+    ----------
+    base
+        Its URL.
+    scratch
+        As in `BucketPlace`.
+    """
+
+    base: str
+    scratch: Path
+    at_once: int = 4
+
+    @property
+    def _store(self) -> DicomwebStore:
+        from dicombq.stores.dicomweb.store import DicomwebStore  # noqa: PLC0415 - requests is slow to import
+
+        return DicomwebStore(StoreName(Parent(), ""), self.base)
+
+    def check(self) -> None:
+        """Nothing: the server answered when its store was opened."""
+
+    def prepare(self) -> None:
+        """Nothing: a server takes an instance as a whole."""
+
+    def put(self, original: Original) -> Put:
+        """Store an instance, unless the server lists it."""
+        from dicombq.stores.dicomweb.files import Stored  # noqa: PLC0415 - requests is slow to import
+        from dicombq.stores.dicomweb.listing import DicomwebRef  # noqa: PLC0415 - requests is slow to import
+
+        if self._store.has(DicomwebRef(self.base, *original.uids)):
+            return Put.THERE_ALREADY
+        with _spooled(original, self.scratch) as file:
+            stored = self._store.store(original.uids, file)
+        return Put.THERE_ALREADY if stored is Stored.THERE_ALREADY else Put.COPIED
+
+    def finish(self) -> None:
+        """Nothing: there is nothing else."""
+
+
+@contextlib.contextmanager
+def _spooled(original: Original, scratch: Path) -> Iterator[BinaryIO]:
+    """Fetch a file whole, into memory, or on disk where it is long."""
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=os.fspath(scratch)) as file:
+        with original.open() as pieces:
+            file.writelines(original.checked(pieces))
+        yield cast("BinaryIO", file)

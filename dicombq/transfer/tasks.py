@@ -17,10 +17,10 @@ from dicombq.operations.state import Operation
 from dicombq.shards.work import filter_config, save_filter, saved_filter
 from dicombq.stores.base import Store, StoreOptions
 from dicombq.stores.filters import Filter
-from dicombq.stores.registry import reopen_store
+from dicombq.stores.registry import is_web_url, reopen_store
 from dicombq.system.files import printable
 from dicombq.transfer.pattern import MatchingStore, Pattern
-from dicombq.transfer.places import BucketPlace, FolderPlace, Place
+from dicombq.transfer.places import BucketPlace, DicomwebPlace, FolderPlace, Place
 from dicombq.transfer.run import Transfer
 
 _AS_STORED = re.compile(r"application/dicom *; *transfer-syntax=\*", re.IGNORECASE)
@@ -186,6 +186,8 @@ class FilesIn:
 
 
 def _place(uri: str, scratch: Path, operation: str, *, replaces: bool) -> Place:
+    if is_web_url(uri):
+        return DicomwebPlace(uri, scratch)
     if is_object_uri(uri):
         return BucketPlace(parse_object_uri(uri), replaces, scratch)
     return FolderPlace(Path(uri), replaces, operation)

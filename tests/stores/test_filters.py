@@ -53,7 +53,7 @@ def test_a_line_names_a_study_a_series_or_an_instance_and_all_in_it(line: str, m
     ],
 )
 def test_what_tools_put_around_a_path_is_taken_off(text: str) -> None:
-    assert [line[1] for line in read(text).lines()] == [("1.2",)]
+    assert [line.uids for line in read(text).lines()] == [("1.2",)]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_filter_that_may_not_be_read_is_told_so(tmp_path: Path) -> None:
 def test_all_lines_that_are_no_paths_are_told_to_who_asks_for_them() -> None:
     text = f"/studies/1.2\nbad\n{'x' * 5000}\n/studies/1.2/series/1.2.3\n"
     found = Filter("f", io.BytesIO(text.encode()), tolerant=True)
-    assert [line for line in found.lines() if isinstance(line, BadLine)] == [
+    assert [line for line in found.entries() if isinstance(line, BadLine)] == [
         BadLine(2, "is not the path of a study, series or instance"),
         BadLine(3, f"has more than {MAX_LINE:,} bytes"),
     ]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, groupby
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from dicombq.dicom.values import timestamp
 from dicombq.errors import DicombqError, Failed, InvalidArgument, NotFound
@@ -22,7 +22,7 @@ from dicombq.stores.dicomweb import files
 from dicombq.stores.dicomweb.listing import THREADS, DicomwebRef, Listing, failure_of
 from dicombq.stores.dicomweb.search import INSTANCE, Search, path_of, uid_of
 from dicombq.stores.dicomweb.server import Server, check_url, server_at
-from dicombq.stores.filters import Filter, FilterLine, digest
+from dicombq.stores.filters import Filter, digest
 from dicombq.system.files import printable
 from dicombq.system.threads import in_threads
 
@@ -142,17 +142,36 @@ class DicomwebStore:
         """Open an instance's file; errors are those of `read`, and of the protocol."""
         del updated  # the server does not tell it
         with contextlib.ExitStack() as stack:
-            with self._faults(ref):
+            with self._unreadable(ref):
                 pieces = stack.enter_context(files.retrieve(self.server, ref.path))
-            yield self._guarded(ref, pieces)
+            yield self._pieces(ref, pieces)
 
-    def _guarded(self, ref: DicomwebRef, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        with self._faults(ref):
+    def store(self, uids: tuple[str, str, str], file: BinaryIO) -> files.Stored:
+        """Send an instance; a server may leave alone one that it has, or replace it: ask `has` before.
+
+        Parameters
+        ----------
+        file
+            The instance's file, seekable.
+
+        Raises
+        ------
+        Unreadable
+            Where the server refuses this instance.
+        DicombqError
+            Where it takes none.
+        """
+        ref = DicomwebRef(self.base, *uids)
+        with self._unreadable(ref):
+            return files.store(self.server, file)
+
+    def _pieces(self, ref: DicomwebRef, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        with self._unreadable(ref):
             yield from pieces
 
     @contextlib.contextmanager
-    def _faults(self, ref: DicomwebRef) -> Iterator[None]:
-        """Tell an instance that cannot be had from a server that gives nothing any more."""
+    def _unreadable(self, ref: DicomwebRef) -> Iterator[None]:
+        """Turn what the server says of one instance into what is wrong with it."""
         try:
             yield
         except DicombqError as error:
@@ -223,8 +242,6 @@ def _places(wanted: Filter) -> Iterator[tuple[str, ...]]:
     """Stream the studies and series that a filter names, or names instances of, each once."""
     seen: set[bytes] = set()
     for line in wanted.lines():
-        if not isinstance(line, FilterLine):
-            continue
         place = line.uids[:2]
         if len(place) == 2 and wanted.matching(place[:1]):
             continue  # its study is named
