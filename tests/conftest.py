@@ -8,8 +8,10 @@ import pytest
 
 from tests import gcs_server, proxy, s3_server
 from tests import local_bigquery as local
+from tests import orthanc_server as orthanc_server_process
 from tests.fakes.bigquery import BigQueryFake
 from tests.gcs_server import GcsBucket
+from tests.orthanc_server import Orthanc
 from tests.proxy import Proxy
 from tests.s3_server import S3Bucket
 
@@ -35,10 +37,11 @@ def bigquery(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryFa
 
 
 @pytest.fixture(scope="session")
-def local_bigquery_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def local_bigquery_url(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[str]:
     if not local.EXECUTABLE:
         pytest.skip(local.MISSING)
-    with local.serve(local.EXECUTABLE, tmp_path_factory.mktemp("local-bigquery")) as url:
+    gcs_url = request.getfixturevalue("gcs_url") if gcs_server.EXECUTABLE else "http://127.0.0.1:4443"
+    with local.serve(local.EXECUTABLE, tmp_path_factory.mktemp("local-bigquery"), gcs_url) as url:
         yield url
 
 
@@ -93,3 +96,19 @@ def s3_proxy(s3_bucket: S3Bucket, s3_url: str, monkeypatch: pytest.MonkeyPatch) 
     with proxy.serve(s3_url) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         yield server
+
+
+@pytest.fixture(scope="session")
+def orthanc_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    if not orthanc_server_process.IS_THERE:
+        pytest.skip(orthanc_server_process.MISSING)
+    with orthanc_server_process.serve(tmp_path_factory.mktemp("orthanc")) as server:
+        yield server
+
+
+@pytest.fixture
+def orthanc(home: Path, orthanc_server: Orthanc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Orthanc:
+    """An Orthanc without instances, and nobody who knows a password."""
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    orthanc_server.clear()
+    return orthanc_server

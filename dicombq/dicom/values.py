@@ -74,7 +74,11 @@ def parse(vr: str, data: bytes, little_endian: bool, charset: Charset) -> tuple[
 
 
 def _parse_text(vr: str, data: bytes, charset: Charset) -> tuple[list[Value], bool]:
-    text = (charset if vr in LOCALIZED_VRS else DEFAULT).decode(data, vr)
+    return split_text(vr, (charset if vr in LOCALIZED_VRS else DEFAULT).decode(data, vr))
+
+
+def split_text(vr: str, text: str) -> tuple[list[Value], bool]:
+    """Split the decoded text of an element into its values; the result is that of `parse`."""
     pieces = [text] if vr in SINGLE_VALUED else text.split("\\")
     values: list[Value] = []
     undecodable = False

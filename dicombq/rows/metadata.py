@@ -8,8 +8,7 @@ from typing import Any
 
 import orjson
 
-from dicombq.dicom.text import Charset
-from dicombq.dicom.values import NAME_GROUPS, Json, Unfit, Value, as_text, fit, parse
+from dicombq.dicom.values import NAME_GROUPS, Json, Unfit, Value, as_text, fit
 from dicombq.rows.base import Row
 from dicombq.rows.record import UNDECODABLE, Instance, Record
 from dicombq.table.mapping import UID_COLUMNS, Column, Kind, column
@@ -53,16 +52,13 @@ class MetadataRecord(Record):
             return None
         return found
 
-    def add(self, tag: int, vr: str, data: bytes, little_endian: bool, charset: Charset) -> None:
-        """Add an element that is not a sequence."""
-        if self.place(tag, vr) is None:
-            return
-        values: list[Value]
-        try:
-            values, undecodable = parse(vr, data, little_endian, charset)
-        except Unfit as unfit:
-            self.notice(tag, unfit.reason)
-            values, undecodable = [data.hex()], False
+    def add_unfit(self, tag: int, vr: str, found: Column, text: str, reason: str) -> None:
+        """Add an element whose bytes are not of its VR, as text."""
+        self.notice(tag, reason)
+        self.add_values(tag, vr, found, [text], undecodable=False)
+
+    def add_values(self, tag: int, vr: str, _found: Column, values: list[Value], *, undecodable: bool) -> None:
+        """Add the values of an element that has its place."""
         if undecodable:
             self.notice(tag, UNDECODABLE)
         element: dict[str, Json] = {"vr": vr}

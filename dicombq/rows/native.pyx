@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=True, wraparound=False, embedsignature=False
+# cython: language_level=3, boundscheck=True, wraparound=False, auto_pickle=False
 """The row of an instance, from its header's bytes to JSON bytes in one pass: the fast reader where it was compiled.
 
 It walks as `dicombq.rows.walker` does and asks the same functions, but once for each element of each place

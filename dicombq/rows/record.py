@@ -147,16 +147,26 @@ class Record:
         found = self.place(tag, vr)
         if found is None:
             return
-        if found.kind is not Kind.OTHER:
-            self._use(found.name)
-            if found.vr == "PN" and not data:  # as exported tables have it: schema.md, Values that do not fit
-                self._append_other(tag, [""])
-                return
         try:
             values, undecodable = parse(vr, data, little_endian, charset)
         except Unfit as unfit:
-            self._unfit(tag, found, [data.hex()], unfit.reason)
-            return
+            self.add_unfit(tag, vr, found, data.hex(), unfit.reason)
+        else:
+            self.add_values(tag, vr, found, values, undecodable=undecodable)
+
+    def add_unfit(self, tag: int, vr: str, found: Column, text: str, reason: str) -> None:  # noqa: ARG002 - for MetadataRecord
+        """Add an element whose bytes are not of its VR, as text."""
+        if found.kind is not Kind.OTHER:
+            self._use(found.name)
+        self._unfit(tag, found, [text], reason)
+
+    def add_values(self, tag: int, vr: str, found: Column, values: list[Value], *, undecodable: bool) -> None:
+        """Add the values of an element that has its place, as `dicombq.dicom.values.parse` gives them."""
+        if found.kind is not Kind.OTHER:
+            self._use(found.name)
+            if found.vr == "PN" and not values:  # as exported tables have it: schema.md, Values that do not fit
+                self._append_other(tag, [""])
+                return
         if undecodable:
             self.notice(tag, UNDECODABLE)
         if found.kind is Kind.OTHER:

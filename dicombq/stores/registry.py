@@ -20,6 +20,7 @@ from typing import Any
 
 from dicombq.errors import InvalidArgument, NotFound, StateDamaged, StoreExists
 from dicombq.names import Parent, StoreName, is_object_uri, is_store_name, parse_object_uri, store_name
+from dicombq.stores.archives import ArchiveStore, Openable
 from dicombq.stores.base import PLAIN, Store, StoreOptions
 from dicombq.stores.bucket import BucketStore
 from dicombq.stores.folder import FolderStore
@@ -27,6 +28,7 @@ from dicombq.system.files import printable, storage_errors, write_atomic
 from dicombq.system.locks import FileLock, Holder
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
+_WEB = re.compile(r"https?:/", re.IGNORECASE)
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 _PATIENCE = 10.0  # seconds that another process may take to change a store
 
@@ -196,11 +198,20 @@ def open_store(
     return registered.open()
 
 
+def is_web_url(text: str) -> bool:
+    """Tell whether a text is meant for the URL of a DICOMweb server."""
+    return _WEB.match(text) is not None
+
+
 def reopen_store(name: StoreName, source: str, options: StoreOptions) -> Store[Any]:
     """Give a store by its `source`; it may be gone, and need not be there to load rows."""
     if is_object_uri(source):
-        return BucketStore(name, parse_object_uri(source), options)
-    return FolderStore(name, Path(source), options)
+        return _with_archives(BucketStore(name, parse_object_uri(source), options))
+    if is_web_url(source):
+        from dicombq.stores.dicomweb.store import DicomwebStore  # noqa: PLC0415 - requests is slow to import
+
+        return DicomwebStore(name, source, options)
+    return _with_archives(FolderStore(name, Path(source), options))
 
 
 def absolute_source(source: str, parent: Parent, options: StoreOptions) -> str:
@@ -210,11 +221,19 @@ def absolute_source(source: str, parent: Parent, options: StoreOptions) -> str:
 
 def _open_source(text: str, parent: Parent, options: StoreOptions) -> Store[Any]:
     if is_object_uri(text) and not os.path.exists(text):
-        return BucketStore.open(text, parent, options)
+        return _with_archives(BucketStore.open(text, parent, options))
+    if is_web_url(text) and not os.path.exists(text):
+        from dicombq.stores.dicomweb.store import DicomwebStore  # noqa: PLC0415 - requests is slow to import
+
+        return DicomwebStore.open(text, parent, options)
     scheme = _SCHEME.match(text)
     if scheme and not os.path.exists(text):
         raise NotFound(
             f"there is no folder [{printable(text)}], and URLs that begin with {scheme[0]} are not supported",
             "Copy the instances to a folder, or mount their bucket as one, and give its path.",
         )
-    return FolderStore.open(text, parent, options)
+    return _with_archives(FolderStore.open(text, parent, options))
+
+
+def _with_archives(store: Openable) -> Store[Any]:
+    return ArchiveStore(store) if store.options.archives else store
