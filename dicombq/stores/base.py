@@ -50,7 +50,7 @@ class Found(Outcome):
     updated
         When it was put in the store: UTC, as `dicombq.dicom.values.timestamp` writes it.
     storage_class
-        The class of the object; ``STANDARD`` for files.
+        The class of the object; ``STANDARD`` for files, empty where the store does not tell it.
     size
         Its bytes; None where the store does not tell.
     """

@@ -17,9 +17,9 @@ from dicombq.names import ObjectUri, Parent, StoreName, parse_object_uri
 from dicombq.rows import part10
 from dicombq.rows.base import FarFile, Unreadable
 from dicombq.rows.record import Record
-from dicombq.stores.base import PLAIN, Failure, Result, StoreOptions
+from dicombq.stores.base import PLAIN, Failure, InstanceRef, Result, StoreOptions
 from dicombq.stores.filters import Filter
-from dicombq.stores.object_client import Changed, ObjectClient, ObjectRef, Part, Refused, Unreachable
+from dicombq.stores.object_client import Changed, ObjectClient, ObjectRef, Refused, Unreachable, Unread
 from dicombq.stores.reading import Contents, Reading
 from dicombq.system.threads import Threads
 
@@ -152,24 +152,36 @@ class BucketStore:
         Temporary, NotPermitted
             Where nothing can be read any more: that is no fault of an object.
         """
-        reader = _Reader(self._client, Reading(record_type, max_element_size))
-        try:
-            with Threads(THREADS) as threads:
-                ahead: deque[tuple[ObjectRef, Future[_Ends]]] = deque()
-                for ref in refs:
-                    ahead.append((ref, threads.submit(functools.partial(reader.ends, ref))))
-                    if len(ahead) == 2 * THREADS:
-                        yield reader.result(*ahead.popleft())
-                while ahead:
+        reader = _Reader(self, self._client, Reading(record_type, max_element_size))
+        with Threads(THREADS) as threads:
+            ahead: deque[tuple[ObjectRef, Future[_Ends]]] = deque()
+            for ref in refs:
+                ahead.append((ref, threads.submit(functools.partial(reader.ends, ref))))
+                if len(ahead) == 2 * THREADS:
                     yield reader.result(*ahead.popleft())
-        except Unreachable as fault:
-            raise fault.error from None
+            while ahead:
+                yield reader.result(*ahead.popleft())
+
+    @contextlib.contextmanager
+    def contents(self, ref: ObjectRef) -> Iterator[Contents]:
+        """Open an object in the state that is still there; OSErrors, also of what is read then, are for `failure`."""
+        yield Contents(
+            FarFile(_ObjectFile(self._client, ref, _Ends(b"")), PREFIX), ref.size, ref.updated, ref.storage_class
+        )
+
+    def failure(self, ref: InstanceRef, error: OSError) -> Failure:
+        """Tell why an object cannot be read; raise what is no fault of it."""
+        if isinstance(error, Unreachable):
+            raise error.error from None
+        if isinstance(error, Refused):
+            return Failure(ref, error.code, error.reason)
+        return Failure(ref, "ABORTED", "the object changed while it was read")
 
 
 def _pieces(client: ObjectClient, ref: ObjectRef) -> Iterator[bytes]:
     try:
         for start in range(0, ref.size, _MAX_READ_AHEAD):
-            yield client.part(ref, start, min(start + _MAX_READ_AHEAD, ref.size)).data
+            yield client.part(ref, start, min(start + _MAX_READ_AHEAD, ref.size))
     except Changed:
         raise Unreadable("ABORTED", "the object changed since its header was read") from None
     except Refused as fault:
@@ -181,8 +193,8 @@ def _pieces(client: ObjectClient, ref: ObjectRef) -> Iterator[bytes]:
 class _Ends(NamedTuple):
     """The first bytes of an object, and where its pixel data is compressed its last ones."""
 
-    head: Part
-    tail: Part = Part(b"")
+    head: bytes
+    tail: bytes = b""
 
 
 @dataclass
@@ -195,6 +207,7 @@ class _Reader:
         Bytes that the next objects are asked for first. It follows what those before needed, for neighbours are alike.
     """
 
+    store: BucketStore
     client: ObjectClient
     reading: Reading
     prefix: int = PREFIX
@@ -202,11 +215,11 @@ class _Reader:
     def ends(self, ref: ObjectRef) -> _Ends:
         """Ask for the bytes of an object that are surely needed; for none where it has none: servers refuse that."""
         if not ref.size:
-            return _Ends(Part(b""))
+            return _Ends(b"")
         head = self.client.part(ref, 0, min(self.prefix, ref.size))
-        if len(head.data) == ref.size or not _ENCAPSULATED.search(head.data[: part10.HEAD]):
+        if len(head) == ref.size or not _ENCAPSULATED.search(head[: part10.HEAD]):
             return _Ends(head)
-        return _Ends(head, self.client.part(ref, max(ref.size - TAIL, len(head.data)), ref.size))
+        return _Ends(head, self.client.part(ref, max(ref.size - TAIL, len(head)), ref.size))
 
     def result(self, ref: ObjectRef, ends: Future[_Ends]) -> Result:
         """Read an object whose first bytes were asked for."""
@@ -218,15 +231,13 @@ class _Reader:
                 if again is None:
                     return Failure(ref, "NOT_FOUND", "gone before it could be read")
                 return self._read(again, self.ends(again))
-        except Changed:
-            return Failure(ref, "ABORTED", "the object changed while it was read")
-        except Refused as fault:
-            return Failure(ref, fault.code, fault.reason)
+        except Unread as fault:
+            return self.store.failure(ref, fault)
 
     def _read(self, ref: ObjectRef, ends: _Ends) -> Result:
         file = _ObjectFile(self.client, ref, ends)
-        storage_class = ref.storage_class or ends.head.storage_class or "STANDARD"
-        result = self.reading.outcome(ref, Contents(FarFile(file, PREFIX), ref.size, ref.updated, storage_class))
+        contents = Contents(FarFile(file, PREFIX), ref.size, ref.updated, ref.storage_class)
+        result = self.reading.outcome(ref, contents)
         self.prefix = min(max(file.reach, self.prefix * 7 // 8, PREFIX), MAX_PREFIX)
         return result
 
@@ -238,8 +249,8 @@ class _ObjectFile(io.RawIOBase):
         self._client = client
         self._ref = ref
         self._blocks = [
-            _Block(0, ends.head.data),
-            _Block(ref.size - len(ends.tail.data), ends.tail.data),
+            _Block(0, ends.head),
+            _Block(ref.size - len(ends.tail), ends.tail),
             _Block(0, b""),  # the last one that was asked for
         ]
         self._position = 0
@@ -278,7 +289,7 @@ class _ObjectFile(io.RawIOBase):
         self._asked += end - position
         if self._asked > MAX_ASKED:
             raise Refused("OUT_OF_RANGE", f"more than {MAX_ASKED >> 20} MiB of it would have to be read")
-        return _Block(position, self._client.part(self._ref, position, end).data)
+        return _Block(position, self._client.part(self._ref, position, end))
 
 
 class _Block(NamedTuple):

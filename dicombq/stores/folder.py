@@ -16,7 +16,7 @@ from dicombq.errors import Failed, InvalidArgument, NotFound, NotPermitted
 from dicombq.names import Parent, StoreName
 from dicombq.rows.base import Unreadable
 from dicombq.rows.record import Record
-from dicombq.stores.base import PLAIN, Failure, Result, Skipped, StoreOptions
+from dicombq.stores.base import PLAIN, Failure, InstanceRef, Result, Skipped, StoreOptions
 from dicombq.stores.filters import Filter
 from dicombq.stores.reading import Contents, Reading
 from dicombq.system.files import printable
@@ -149,6 +149,17 @@ class FolderStore:
         for ref in refs:
             result = _read(ref, reading) or _read(ref, reading)
             yield result or Failure(ref, "ABORTED", "the file changed while it was read")
+
+    @contextlib.contextmanager
+    def contents(self, ref: FileRef) -> Iterator[Contents]:
+        """Open a file; OSErrors are for `failure`."""
+        with open(ref.uri, "rb", opener=_open) as file:
+            status = os.fstat(file.fileno())
+            yield Contents(file, status.st_size, _updated(status))
+
+    def failure(self, ref: InstanceRef, error: OSError) -> Failure:
+        """Tell why a file cannot be opened or read."""
+        return Failure(ref, *_reason(error))
 
 
 @dataclass
