@@ -61,7 +61,7 @@ class MemberRef(NamedTuple):
     Parameters
     ----------
     container
-        The fields of the archive's reference, its URI first.
+        The fields of the archive's reference.
     state
         Of the archive, when it was listed.
     position
@@ -159,34 +159,32 @@ class ArchiveStore:
 
     @contextlib.contextmanager
     def original(self, ref: InstanceRef, updated: str) -> Iterator[Iterator[bytes]]:
-        """Open a member's bytes, or what the store gives; parameters and errors are the store's."""
+        """Open an instance's bytes, those of a member unpacked; parameters and errors are those of the protocol."""
         with contextlib.ExitStack() as stack:
-            if not isinstance(ref, MemberRef):
+            if isinstance(ref, MemberRef):
+                yield self._pieces(ref, stack)
+            else:
                 yield stack.enter_context(self.inner.original(ref, updated))
-                return
-            container = self.inner.ref(ref.container)
-            with self._unreadable(container):
-                contents = stack.enter_context(self.inner.contents(container))
-                if _state(contents) != ref.state:
-                    raise Damaged("ABORTED", "the archive changed after it was listed")
-                member = stack.enter_context(_open_archive(container.uri, contents).open(ref))
-            yield self._pieces(container, member)
 
-    def _pieces(self, container: Any, member: _Member) -> Iterator[bytes]:
-        with self._unreadable(container):
-            while piece := member.read(_PIECE):
-                yield piece
-
-    @contextlib.contextmanager
-    def _unreadable(self, container: Any) -> Iterator[None]:
+    def _pieces(self, ref: MemberRef, stack: contextlib.ExitStack) -> Iterator[bytes]:
+        container = self.inner.ref(ref.container)
         try:
             with _damages():
-                yield
+                contents = stack.enter_context(self.inner.contents(container))
+                if _state(contents) != ref.state:
+                    raise Unreadable("ABORTED", "the archive changed after it was listed")
+                member = stack.enter_context(_open_archive(container.uri, contents).open(ref))
+                left = ref.size
+                while piece := member.read(_PIECE):
+                    left -= len(piece)
+                    yield piece
         except Damaged as fault:
             raise Unreadable(fault.code, fault.reason) from None
         except OSError as error:
-            failure = self.inner.failure(container, error)
+            failure = self.inner.failure(ref, error)
             raise Unreadable(failure.code, failure.reason) from None
+        if left:
+            raise Unreadable(*_DAMAGED)
 
     def read(self, refs: Iterable[InstanceRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         """Read each reference; members that follow one another are read from an archive that is opened once."""

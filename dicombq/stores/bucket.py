@@ -21,7 +21,7 @@ from dicombq.stores.base import PLAIN, Failure, InstanceRef, Result, StoreOption
 from dicombq.stores.filters import Filter
 from dicombq.stores.object_client import Changed, ObjectClient, ObjectRef, Refused, Unreachable, Unread
 from dicombq.stores.reading import Contents, Reading
-from dicombq.system.threads import Threads
+from dicombq.system.threads import Threads, interruptible
 
 THREADS = 32
 """Requests of one process at a time; with 30 ms for each that is about what a core can read."""
@@ -100,7 +100,7 @@ class BucketStore:
             raise NotFound(f"there is nothing in [{self.source}]", "Check the bucket and the folder.")
         if first is not None and first.size:
             try:
-                self._client.part(first, 0, 1)
+                interruptible(lambda: self._client.part(first, 0, 1))
             except Unreachable as fault:
                 raise fault.error from None
             except Refused as fault:
@@ -115,7 +115,7 @@ class BucketStore:
 
     def has(self, ref: ObjectRef) -> bool:
         """Tell whether an object is still there."""
-        return self._client.state(ref.uri) is not None
+        return interruptible(lambda: self._client.state(ref.uri)) is not None
 
     def list(self, prefix: str = "", wanted: Filter | None = None) -> Iterator[ObjectRef]:
         """Stream every object, page by page; errors are those of `open`.
@@ -133,7 +133,7 @@ class BucketStore:
         for ref in self._client.list(f"{key}/" if key else ""):
             is_empty = False
             yield ref
-        if is_empty and key and (single := self._client.state(str(self.root.with_key(key)))):
+        if is_empty and key and (single := interruptible(lambda: self._client.state(str(self.root.with_key(key))))):
             yield single
 
     @contextlib.contextmanager
@@ -152,8 +152,8 @@ class BucketStore:
         Temporary, NotPermitted
             Where nothing can be read any more: that is no fault of an object.
         """
-        reader = _Reader(self, self._client, Reading(record_type, max_element_size))
-        with Threads(THREADS) as threads:
+        with Threads(THREADS) as threads, Threads(1) as urgent:
+            reader = _Reader(self, self._client, urgent, Reading(record_type, max_element_size))
             ahead: deque[tuple[ObjectRef, Future[_Ends]]] = deque()
             for ref in refs:
                 ahead.append((ref, threads.submit(functools.partial(reader.ends, ref))))
@@ -165,9 +165,9 @@ class BucketStore:
     @contextlib.contextmanager
     def contents(self, ref: ObjectRef) -> Iterator[Contents]:
         """Open an object in the state that is still there; OSErrors, also of what is read then, are for `failure`."""
-        yield Contents(
-            FarFile(_ObjectFile(self._client, ref, _Ends(b"")), PREFIX), ref.size, ref.updated, ref.storage_class
-        )
+        with Threads(1) as urgent:
+            file = _ObjectFile(self._client, urgent, ref, _Ends(b""))
+            yield Contents(FarFile(file, PREFIX), ref.size, ref.updated, ref.storage_class)
 
     def failure(self, ref: InstanceRef, error: OSError) -> Failure:
         """Tell why an object cannot be read; raise what is no fault of it."""
@@ -203,12 +203,15 @@ class _Reader:
 
     Parameters
     ----------
+    urgent
+        For what the reading of a header waits for.
     prefix
         Bytes that the next objects are asked for first. It follows what those before needed, for neighbours are alike.
     """
 
     store: BucketStore
     client: ObjectClient
+    urgent: Threads
     reading: Reading
     prefix: int = PREFIX
 
@@ -227,15 +230,15 @@ class _Reader:
             try:
                 return self._read(ref, ends.result())
             except Changed:
-                again = self.client.state(ref.uri)
+                again = self.urgent.submit(lambda: self.client.state(ref.uri)).result()
                 if again is None:
                     return Failure(ref, "NOT_FOUND", "gone before it could be read")
-                return self._read(again, self.ends(again))
+                return self._read(again, self.urgent.submit(lambda: self.ends(again)).result())
         except Unread as fault:
             return self.store.failure(ref, fault)
 
     def _read(self, ref: ObjectRef, ends: _Ends) -> Result:
-        file = _ObjectFile(self.client, ref, ends)
+        file = _ObjectFile(self.client, self.urgent, ref, ends)
         contents = Contents(FarFile(file, PREFIX), ref.size, ref.updated, ref.storage_class)
         result = self.reading.outcome(ref, contents)
         self.prefix = min(max(file.reach, self.prefix * 7 // 8, PREFIX), MAX_PREFIX)
@@ -245,8 +248,9 @@ class _Reader:
 class _ObjectFile(io.RawIOBase):
     """An object of which only what is read is asked for; reading on without a gap asks for more each time."""
 
-    def __init__(self, client: ObjectClient, ref: ObjectRef, ends: _Ends) -> None:
+    def __init__(self, client: ObjectClient, urgent: Threads, ref: ObjectRef, ends: _Ends) -> None:
         self._client = client
+        self._urgent = urgent
         self._ref = ref
         self._blocks = [
             _Block(0, ends.head),
@@ -289,7 +293,7 @@ class _ObjectFile(io.RawIOBase):
         self._asked += end - position
         if self._asked > MAX_ASKED:
             raise Refused("OUT_OF_RANGE", f"more than {MAX_ASKED >> 20} MiB of it would have to be read")
-        return _Block(position, self._client.part(self._ref, position, end))
+        return _Block(position, self._urgent.submit(lambda: self._client.part(self._ref, position, end)).result())
 
 
 class _Block(NamedTuple):
