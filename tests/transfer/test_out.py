@@ -313,7 +313,7 @@ def test_an_object_that_was_written_meanwhile_is_looked_at(
     path = write_instance(lab.scans / "1.dcm")
     gcs_bucket.put(name_of(1), path.read_bytes() if meanwhile == "ours" else b"theirs")
     found = [None, gcs_bucket.client.get_blob(name_of(1))]
-    monkeypatch.setattr("dicombq.stores.objects.find", lambda _uri: found.pop(0))
+    monkeypatch.setattr("dicombq.stores.objects.find", lambda _uri, _options: found.pop(0))
     if copied:
         assert lab.run(lab.out(gcs_bucket.uri)).counters.success == 1
     else:
