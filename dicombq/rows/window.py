@@ -98,7 +98,7 @@ class Window:
             return 0
         position = table + length
         offset = int.from_bytes(self.take(position - 4, position), "little")
-        if length % 4 or self.read_mark(position + offset, end, little_endian=True)[0] != tags.ITEM:
+        if length % 4 or position > end or self.read_mark(position + offset, end, little_endian=True)[0] != tags.ITEM:
             raise HandOver("a Basic Offset Table that does not fit")
         return offset
 
