@@ -109,7 +109,7 @@ def bq(
     """
     from dicombq.cli.ending import export_ended
     from dicombq.cli.operations import run_command
-    from dicombq.export.request import BigQueryDestination, ExportRequest
+    from dicombq.export.request import ExportRequest
     from dicombq.export.task import export_task
     from dicombq.operations import jobs
     from dicombq.operations.kinds import Settings
@@ -117,6 +117,7 @@ def bq(
     from dicombq.stores.registry import open_store
     from dicombq.table.disposition import Disposition
     from dicombq.table.mapping import MAX_ELEMENT_SIZE
+    from dicombq.warehouses.destination import BigQueryDestination
     from dicombq.warehouses.registry import find_table
 
     if overwrite_table and write_disposition:

@@ -21,12 +21,11 @@ import orjson
 from dicombq.export.area import Attempt, StagingArea
 from dicombq.operations.log import LogEntry
 from dicombq.rows.record import Record
+from dicombq.stores import lines
 from dicombq.stores.base import Failure, Found, InstanceRef, Result, Skipped, Store
 from dicombq.stores.filters import Filter, load_filter
+from dicombq.stores.lines import finish_line, json_body
 from dicombq.system.files import write_atomic
-
-MAX_ROW_SIZE = 100 << 20
-"""Bytes of a JSON row in a BigQuery load."""
 
 _RECEIPTS = "receipts"
 
@@ -138,8 +137,8 @@ class _ShardWriter:
                 self._receipt.skipped += 1
                 self._receipt.unwanted += 1
                 return
-            line = orjson.dumps(_complete(result, self._source_store), option=orjson.OPT_APPEND_NEWLINE)
-            if len(line) <= MAX_ROW_SIZE:
+            line = finish_line(json_body(result), result.updated, self._source_store)
+            if len(line) <= lines.MAX_ROW_SIZE:
                 self._add(result, line)
                 return
             result = Failure(result.ref, "OUT_OF_RANGE", "the row has more than 100 MiB")
@@ -181,17 +180,6 @@ def log_entry(result: Failure | Skipped) -> LogEntry:
     if isinstance(result, Failure):
         return LogEntry("ERROR", result.code, result.uri, "", result.reason)
     return LogEntry("INFO", "", result.uri, "", f"skipped: {result.reason}")
-
-
-def _complete(found: Found, source_store: str | None) -> dict[str, Any]:
-    values: dict[str, Any] = found.row.values
-    values["Type"] = "CREATE"
-    values["LastUpdated"] = found.updated
-    values["StorageClass"] = found.storage_class
-    values["BlobStorageSize"] = found.size
-    if source_store is not None:
-        values["SourceDicomStore"] = source_store
-    return values
 
 
 def _digest(uids: tuple[str, ...]) -> str | None:

@@ -23,10 +23,13 @@ class Table:
     ----------
     fields
         Empty where there is no table.
+    rows
+        How many there are.
     """
 
     state: TableState
     fields: tuple[Field, ...] = ()
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,13 @@ class LoadResult:
         How many it added.
     fields
         The table's, after it.
+    total
+        How many rows the table has, after it.
     """
 
     rows: int
     fields: tuple[Field, ...]
+    total: int
 
 
 class FieldConflict(Exception):

@@ -116,7 +116,7 @@ class BigQueryWarehouse:
             if found is None:
                 self._location(table)
                 return Table(TableState.MISSING)
-            return Table(_table_state(found), from_bigquery(_schema(found)))
+            return Table(_table_state(found), from_bigquery(_schema(found)), _rows(found))
 
     def load(self, table: BigQueryTable, load: Load) -> LoadResult:
         """Load rows by one load job; one of the same ID that exists already is the load, unless it ends in failure."""
@@ -131,7 +131,7 @@ class BigQueryWarehouse:
                 raise _unsettled(job_id) from None
             if found is None:
                 raise is_gone(table)
-            return LoadResult(int(job.output_rows or 0), from_bigquery(_schema(found)))
+            return LoadResult(int(job.output_rows or 0), from_bigquery(_schema(found)), _rows(found))
 
     def replace_view(self, table: BigQueryTable, fields: Sequence[Field]) -> None:
         """Make the generated view, or make it anew."""
@@ -308,8 +308,12 @@ def _schema(table: bigquery.Table) -> list[dict[str, Any]]:
 
 
 def _table_state(table: bigquery.Table) -> TableState:
+    return TableState.ROWS if _rows(table) else TableState.EMPTY
+
+
+def _rows(table: bigquery.Table) -> int:
     buffered = table.streaming_buffer.estimated_rows if table.streaming_buffer else 0
-    return TableState.ROWS if table.num_rows or buffered else TableState.EMPTY
+    return int(table.num_rows or 0) + int(buffered or 0)
 
 
 def _extended(schema: list[dict[str, Any]], result: Merge) -> list[dict[str, Any]]:

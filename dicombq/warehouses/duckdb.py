@@ -267,8 +267,9 @@ def _state(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> Table:
         raise NotAWarehouse(f"[{table}] is a view", "Name a table in --bq-table.")
     relation = connection.table(_quoted(table))
     fields = tuple(_field(name, kind) for name, kind in zip(relation.columns, relation.types, strict=True))
-    has_rows = connection.execute(f"SELECT 1 FROM {_quoted(table)} LIMIT 1").fetchone()
-    return Table(TableState.ROWS if has_rows else TableState.EMPTY, fields)
+    counted = connection.execute(f"SELECT count(*) FROM {_quoted(table)}").fetchone()
+    rows = int(counted[0]) if counted else 0
+    return Table(TableState.ROWS if rows else TableState.EMPTY, fields, rows)
 
 
 def _field(name: str, kind: Any, mode: str = "NULLABLE") -> Field:
@@ -291,13 +292,14 @@ def _load(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load)
     if done and current.state is TableState.MISSING:
         raise is_gone(table)
     if done:
-        return LoadResult(int(done[0]), current.fields)
+        return LoadResult(int(done[0]), current.fields, current.rows)
     action = decide(str(table), current.state, load.disposition)
     result = fields_after(current.fields, load, action)
     _prepare(connection, table, action, result)
     rows = _insert(connection, table, load)
     connection.execute(f"INSERT INTO {_LOADS} VALUES (?, ?, ?, now())", [load.job_id, str(table), rows])
-    return LoadResult(rows, result.fields)
+    before = current.rows if action in (Action.LOAD, Action.APPEND) else 0
+    return LoadResult(rows, result.fields, before + rows)
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, action: Action, result: Merge) -> None:
