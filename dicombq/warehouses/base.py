@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dicombq.errors import DestinationChanged
 from dicombq.names import TableUri
 from dicombq.table.disposition import Action, Disposition, TableState
 from dicombq.table.fields import Conflict, Field, Merge, check_limits, merge
+from dicombq.table.mapping import SOURCE_DICOM_STORE, UID_COLUMNS
 
 TableT_contra = TypeVar("TableT_contra", contravariant=True)
 
@@ -77,6 +78,31 @@ class LoadResult:
     total: int
 
 
+class TableRow(NamedTuple):
+    """Which instance a row of a table is.
+
+    Parameters
+    ----------
+    uids
+        Study, Series and SOP Instance UID, empty where there is none.
+    updated
+        LastUpdated in microseconds since 1970; None for NULL.
+    deleted
+        Whether its Type is DELETE.
+    source_store
+        The value of SourceDicomStore; None where there is none.
+    """
+
+    uids: tuple[str, str, str]
+    updated: int | None
+    deleted: bool
+    source_store: str | None
+
+
+IDENTITY = (*UID_COLUMNS, "LastUpdated", "Type", SOURCE_DICOM_STORE.name)
+"""The columns that a `TableRow` is made of; a table may lack some."""
+
+
 class FieldConflict(Exception):
     """Columns of the table have another type or mode than those of the rows."""
 
@@ -140,6 +166,10 @@ class Warehouse(Protocol[TableT_contra]):
         LoadUnsettled
             Where its outcome is not known yet: the same load has to be tried again.
         """
+        ...
+
+    def instances(self, table: TableT_contra) -> Iterator[TableRow]:
+        """Stream which instances the rows of a table are, in no order; nothing of a table that is missing."""
         ...
 
     def replace_view(self, table: TableT_contra, fields: Sequence[Field]) -> None:

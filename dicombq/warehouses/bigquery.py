@@ -39,10 +39,21 @@ from dicombq.errors import (
 )
 from dicombq.names import BigQueryTable
 from dicombq.system.files import open_private
+from dicombq.system.times import microseconds
 from dicombq.table.disposition import Action, Disposition, TableState, decide
 from dicombq.table.fields import Field, Merge, from_bigquery, to_bigquery
+from dicombq.table.mapping import SOURCE_DICOM_STORE, UID_COLUMNS
 from dicombq.table.view import view_name, view_query
-from dicombq.warehouses.base import Load, LoadResult, QueryResult, Table, fields_after, is_gone
+from dicombq.warehouses.base import (
+    IDENTITY,
+    Load,
+    LoadResult,
+    QueryResult,
+    Table,
+    TableRow,
+    fields_after,
+    is_gone,
+)
 
 PATIENCE = 300.0
 """Seconds for which temporary failures of one call are retried."""
@@ -132,6 +143,23 @@ class BigQueryWarehouse:
             if found is None:
                 raise is_gone(table)
             return LoadResult(int(job.output_rows or 0), from_bigquery(_schema(found)), _rows(found))
+
+    def instances(self, table: BigQueryTable) -> Iterator[TableRow]:
+        """Stream which instances the rows of a table are, without a query."""
+        with _errors(f"the table [{table}]"):
+            found = self._destination(table)
+            if found is None:
+                return
+            selected = [field for field in found.schema if field.name in IDENTITY]
+            for row in self._client.list_rows(found, selected_fields=selected, retry=self._retry):
+                uids = (row.get(UID_COLUMNS[0]) or "", row.get(UID_COLUMNS[1]) or "", row.get(UID_COLUMNS[2]) or "")
+                updated = row.get("LastUpdated")
+                yield TableRow(
+                    uids,
+                    None if updated is None else microseconds(updated),
+                    row.get("Type") == "DELETE",
+                    row.get(SOURCE_DICOM_STORE.name),
+                )
 
     def replace_view(self, table: BigQueryTable, fields: Sequence[Field]) -> None:
         """Make the generated view, or make it anew."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,16 @@ from dicombq.names import DuckdbTable
 from dicombq.table.disposition import Action, TableState, decide
 from dicombq.table.fields import Field, Merge, count, duckdb_type, quote
 from dicombq.table.view import view_name, view_query
-from dicombq.warehouses.base import Load, LoadResult, QueryResult, Table, fields_after, is_gone
+from dicombq.warehouses.base import (
+    IDENTITY,
+    Load,
+    LoadResult,
+    QueryResult,
+    Table,
+    TableRow,
+    fields_after,
+    is_gone,
+)
 from dicombq.warehouses.duckdb_errors import sql_error
 
 _CATALOG = "dicombq-warehouse"
@@ -56,6 +67,9 @@ _FIELD_TYPES = {
     "timestamp with time zone": "TIMESTAMP",
     "struct": "RECORD",
 }
+_IN_USE: dict[str, threading.Lock] = defaultdict(threading.Lock)
+"""For each file, by its real path, the lock of the thread that has it open."""
+
 _LOCK_HOLDER = re.compile(r"held in (.+) \(PID (\d+)\)")
 _NO_WAREHOUSE = ("not a valid DuckDB", "Is a directory", "database file with version")
 
@@ -113,6 +127,25 @@ class DuckdbWarehouse:
             with _transaction(connection):
                 return _load(connection, table, load)
 
+    def instances(self, table: DuckdbTable) -> Iterator[TableRow]:
+        """Stream which instances the rows of a table are; the file stays open until the end."""
+        if not os.path.exists(self._file):
+            return
+        with self._connect(read_only=True) as connection:
+            present = {f.name.lower() for f in _state(connection, table).fields}
+            if not present:
+                return
+            columns = (quote(name) if name.lower() in present else "NULL" for name in IDENTITY)
+            study, series, sop, updated, kind, source = columns
+            connection.execute(
+                f"SELECT {study}, {series}, {sop}, epoch_us({updated}::TIMESTAMPTZ), {kind}, {source} "
+                f"FROM {_quoted(table)}"
+            )
+            while rows := connection.fetchmany(1000):
+                for row in rows:
+                    uids = (row[0] or "", row[1] or "", row[2] or "")
+                    yield TableRow(uids, row[3], row[4] == "DELETE", row[5])
+
     def replace_view(self, table: DuckdbTable, fields: Sequence[Field]) -> None:
         """Make the generated view, or make it anew."""
         view = DuckdbTable(table.file, table.dataset, view_name(table.table))
@@ -142,6 +175,21 @@ class DuckdbWarehouse:
 
     @contextlib.contextmanager
     def _connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._alone():
+            yield from self._open(read_only=read_only)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other threads of this process out: DuckDB's own lock is against other processes only."""
+        lock = _IN_USE[os.path.realpath(self._file)]
+        if not lock.acquire(timeout=self._patience):
+            raise Locked(f"the warehouse [{self._file}] is in use by another thread of this process")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _open(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         connection = duckdb.connect()
         try:
             with interrupts():
