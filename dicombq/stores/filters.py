@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from dicombq.errors import InvalidArgument, NotFound, NotPermitted
+from dicombq.names import is_object_uri, parse_object_uri
 from dicombq.system.files import open_atomic, printable
 
 MAX_LINE = 1000
@@ -101,7 +102,7 @@ def load_filter(uri: str, path: Path) -> Filter:
 
 
 def read_filter(uri: str) -> Filter:
-    """Read the filter file at a path; ``-`` is standard input.
+    """Read the filter file at a path or at ``gs://BUCKET/KEY``; ``-`` is standard input.
 
     Raises
     ------
@@ -109,17 +110,32 @@ def read_filter(uri: str) -> Filter:
         As `Filter`.
     NotFound, NotPermitted
         Where there is no such file, or it may not be read.
+    DicombqError
+        As `dicombq.stores.objects.open_object`.
     """
     if uri == "-":
-        spooled = cast("BinaryIO", tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115 - the filter closes it
-        shutil.copyfileobj(sys.stdin.buffer, spooled)
-        return Filter(uri, spooled)
+        return Filter(uri, _spooled(sys.stdin.buffer))
+    if is_object_uri(uri):
+        from dicombq.stores.objects import open_object  # noqa: PLC0415 - half a second of imports
+
+        with open_object(parse_object_uri(uri)) as file:
+            return Filter(uri, _spooled(file))
     try:
         return Filter(uri, open(uri, "rb"))
     except PermissionError:
         raise NotPermitted(f"the filter file [{printable(uri)}] may not be read", "Check its permissions.") from None
     except (OSError, ValueError):
-        raise NotFound(f"there is no filter file [{printable(uri)}]", "Give a path, or - for standard input.") from None
+        raise NotFound(
+            f"there is no filter file [{printable(uri)}]",
+            "Give a path, gs://BUCKET/KEY, or - for standard input.",
+        ) from None
+
+
+def _spooled(file: BinaryIO) -> BinaryIO:
+    """Keep what can be read only once."""
+    spooled = cast("BinaryIO", tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115 - the filter closes it
+    shutil.copyfileobj(file, spooled)
+    return spooled
 
 
 def _parse(uri: str, file: BinaryIO) -> Iterator[FilterLine]:

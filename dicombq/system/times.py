@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 
-
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _MICROSECOND = dt.timedelta(microseconds=1)
 

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import google.auth.exceptions
-import requests.exceptions
 from google.api_core import exceptions as api
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.api_core.retry import Retry
@@ -28,17 +26,16 @@ from dicombq.errors import (
     Failed,
     FailedPrecondition,
     LoadUnsettled,
-    NotAuthenticated,
     NotAWarehouse,
     NotFound,
     NotPermitted,
     SqlError,
     TableExists,
     TableNotEmpty,
-    Temporary,
 )
 from dicombq.names import BigQueryTable
 from dicombq.system.files import open_private
+from dicombq.system.google_errors import NETWORK, TEMPORARY_REASONS, google_errors, temporary
 from dicombq.system.times import microseconds
 from dicombq.table.disposition import Action, Disposition, TableState, decide
 from dicombq.table.fields import Field, Merge, from_bigquery, to_bigquery
@@ -68,20 +65,6 @@ _UPLOAD_RETRIES = 6
 _CANCEL_TIMEOUT = 1.0  # seconds
 _NO_RETRY = DEFAULT_RETRY.with_timeout(0)
 _ROLES = "Grant roles/bigquery.dataEditor on the dataset and roles/bigquery.jobUser on the project."
-_TEMPORARY_REASONS = frozenset(
-    {
-        "backendError",
-        "internalError",
-        "jobBackendError",
-        "jobInternalError",
-        "jobRateLimitExceeded",
-        "quotaExceeded",
-        "rateLimitExceeded",
-        "tableUnavailable",
-        "timeout",
-    }
-)
-_NETWORK = (requests.exceptions.RequestException, ConnectionError, google.auth.exceptions.TransportError)
 _PLACE = re.compile(r"\[\d+:\d+\]|Not found: ")
 _WRITE_DISPOSITIONS = {Disposition.WRITE_TRUNCATE: "WRITE_TRUNCATE", Disposition.WRITE_APPEND: "WRITE_APPEND"}
 """Whatever the table's state was when it was looked at: the load checks it again."""
@@ -138,7 +121,7 @@ class BigQueryWarehouse:
                 job = self._run(table, load, job_id, location)
             try:
                 found = self._get_table(table)
-            except (GoogleAPICallError, RetryError, *_NETWORK):
+            except (GoogleAPICallError, RetryError, *NETWORK):
                 raise _unsettled(job_id) from None
             if found is None:
                 raise is_gone(table)
@@ -272,11 +255,11 @@ class BigQueryWarehouse:
                     project=self._project,
                     job_config=config,
                 )
-        except (GoogleAPICallError, RetryError, *_NETWORK) as error:
+        except (GoogleAPICallError, RetryError, *NETWORK) as error:
             # the answer may be lost, not the job
             refused = isinstance(error, api.ClientError) and not isinstance(error, api.Conflict | api.TooManyRequests)
             retry = self._retry if refused else self._search_retry
-            with contextlib.suppress(GoogleAPICallError, RetryError, *_NETWORK):
+            with contextlib.suppress(GoogleAPICallError, RetryError, *NETWORK):
                 if job := self._find_job(job_id, location, retry):
                     return job
             if refused:
@@ -290,7 +273,7 @@ class BigQueryWarehouse:
         try:
             with self._passing_on_interrupts(str(job.job_id), job.location):
                 job.result(retry=self._job_retry)
-        except (GoogleAPICallError, RetryError, concurrent.futures.TimeoutError, *_NETWORK):
+        except (GoogleAPICallError, RetryError, concurrent.futures.TimeoutError, *NETWORK):
             if job.state != "DONE" or not job.error_result:
                 raise _unsettled(str(job.job_id)) from None
 
@@ -300,7 +283,7 @@ class BigQueryWarehouse:
             yield
         except KeyboardInterrupt:
             self._cached = None  # an interrupt may leave the lock of a client's connections locked
-            with contextlib.suppress(GoogleAPICallError, RetryError, *_NETWORK):
+            with contextlib.suppress(GoogleAPICallError, RetryError, *NETWORK):
                 self._client.cancel_job(job_id, location=location, retry=_NO_RETRY, timeout=_CANCEL_TIMEOUT)
             raise
 
@@ -367,30 +350,8 @@ def _join(files: Sequence[Path], body: Path) -> int:
     return body.stat().st_size
 
 
-@contextlib.contextmanager
-def _errors(what: str) -> Iterator[None]:
-    """Turn the client's errors into ours; their messages may hold values, so only their kind is told."""
-    try:
-        yield
-    except _NETWORK as error:
-        raise _temporary(what, f"no connection ({type(error).__name__})") from None
-    except (google.auth.exceptions.GoogleAuthError, api.Unauthorized):
-        raise NotAuthenticated(
-            "there are no usable Google Cloud credentials",
-            f"Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS. {_ROLES}",
-        ) from None
-    except api.Forbidden as error:
-        if _first_reason(error) in _TEMPORARY_REASONS:
-            raise _temporary(what, "a quota is used up") from None
-        raise NotPermitted(f"BigQuery does not permit to use {what}", _ROLES) from None
-    except RetryError:
-        raise _temporary(what, "it still fails after retries") from None
-    except (api.TooManyRequests, api.ServerError) as error:
-        raise _temporary(what, f"the server answered {error.code}") from None
-    except api.NotFound:
-        raise NotFound(f"BigQuery does not find {what}") from None
-    except GoogleAPICallError as error:
-        raise Failed(f"BigQuery refuses {what}: {_first_reason(error) or error.code}") from None
+def _errors(what: str) -> contextlib.AbstractContextManager[None]:
+    return google_errors("BigQuery", what, _ROLES)
 
 
 def _unsettled(job_id: str) -> LoadUnsettled:
@@ -398,14 +359,6 @@ def _unsettled(job_id: str) -> LoadUnsettled:
         f"the load job [{job_id}] was sent, but BigQuery does not tell what became of it",
         "The rows may be there, or come yet. Resume the operation: it asks for this job first.",
     )
-
-
-def _temporary(what: str, why: str) -> Temporary:
-    return Temporary(f"BigQuery could not be used for {what}: {why}", "Run the command again later.")
-
-
-def _first_reason(error: GoogleAPICallError) -> str:
-    return next((str(detail.get("reason", "")) for detail in error.errors if isinstance(detail, dict)), "")
 
 
 def _job_error(reason: str, table: BigQueryTable, disposition: Disposition) -> DicombqError:
@@ -419,6 +372,6 @@ def _job_error(reason: str, table: BigQueryTable, disposition: Disposition) -> D
     }
     if reason in errors:
         return errors[reason]()
-    if reason in _TEMPORARY_REASONS:
-        return _temporary(f"the table [{table}]", reason)
+    if reason in TEMPORARY_REASONS:
+        return temporary("BigQuery", f"the table [{table}]", reason)
     return Failed(f"the load job for [{table}] failed: {reason}", "The table is as it was.")

@@ -9,6 +9,7 @@ import pytest
 
 from dicombq.errors import InvalidArgument, NotFound, NotPermitted
 from dicombq.stores.filters import MAX_LINE, Filter, load_filter, read_filter
+from tests.gcs_server import GcsBucket
 
 INSTANCE = ("1.2", "1.2.3", "1.2.3.4")
 
@@ -106,6 +107,16 @@ def test_a_filter_is_read_from_a_path_and_from_standard_input(tmp_path: Path, mo
     with (tmp_path / "filter").open() as stdin:
         monkeypatch.setattr("sys.stdin", stdin)
         assert [*read_filter("-").lines()] == [*read_filter(str(tmp_path / "filter")).lines()]
+
+
+def test_a_filter_is_read_from_cloud_storage(gcs_bucket: GcsBucket) -> None:
+    gcs_bucket.put("dir/filter.txt", b"f0_\n/studies/1.2\n")
+    found = read_filter(f"{gcs_bucket.uri}/dir/filter.txt")
+    assert (found.uri, [*found.lines()]) == (f"{gcs_bucket.uri}/dir/filter.txt", [(2, ("1.2",))])
+    with pytest.raises(NotFound, match="there is no object"):
+        read_filter(f"{gcs_bucket.uri}/filter.txt")
+    with pytest.raises(InvalidArgument, match="not in Google Cloud Storage"):
+        read_filter("s3://bucket/filter.txt")
 
 
 @pytest.mark.parametrize("name", ["missing", ".", "nul\0"])
