@@ -140,6 +140,15 @@ class Store(Protocol[RefT]):
         """
         ...
 
+    @property
+    def folder(self) -> str | None:
+        """The local folder whose file-system events tell of changes; None where a store has to be polled."""
+        ...
+
+    def versions(self, prefix: str = "") -> Iterator[tuple[RefT, str] | Failure | Skipped]:
+        """Stream what `list` does, each with its version: a text that is another one where the content may be."""
+        ...
+
     def read(self, refs: Iterable[RefT], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         """Read each reference; no fault of an instance ends the iteration."""
         ...

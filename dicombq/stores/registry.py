@@ -177,11 +177,7 @@ def open_store(
     NotPermitted
         Where it cannot be read.
     """
-    registry = StoreRegistry(home)
-    if is_store_name(text) and not os.path.exists(text):
-        registered: RegisteredStore | None = registry.get(store_name(text, parent))
-    else:
-        registered = registry.find(StoreName(parent, text)) if _ID.fullmatch(text) else None
+    registered = _find_registered(text, parent, StoreRegistry(home))
     if registered is None:
         return _open_source(text, parent, options)
     if options != PLAIN:
@@ -189,9 +185,47 @@ def open_store(
             f"[{registered.name.store}] is a registered store, which has options of its own",
             "Change them with `dicombq dicom-stores update`.",
         )
-    if os.path.exists(text):
-        warn(f"[{text}] is taken for the registered store; write ./{text} for the folder.")
+    _tell_apart(text, registered, warn)
     return registered.open()
+
+
+def registered_store(text: str, parent: Parent, home: Path, warn: Callable[[str], None]) -> RegisteredStore:
+    """Give the registered store that a command's STORE names, by its name or by its source.
+
+    A source that is not registered yet is given as it would be.
+
+
+    Raises
+    ------
+    StoreExists
+        Where a store of another source has the ID that the source would get.
+    NotFound, NotPermitted
+        As `open_store`.
+    """
+    registry = StoreRegistry(home)
+    found = _find_registered(text, parent, registry)
+    if found is not None:
+        _tell_apart(text, found, warn)
+        return found
+    store = _open_source(text, parent, PLAIN)
+    registered = registry.find(store.name) or RegisteredStore(store.name, store.source)
+    if os.path.realpath(registered.source) != os.path.realpath(store.source):
+        raise StoreExists(
+            f"there is a store [{store.name.store}] already, of another source",
+            "Register this one under another ID: dicombq dicom-stores create ID --source=SOURCE",
+        )
+    return registered
+
+
+def _tell_apart(text: str, registered: RegisteredStore, warn: Callable[[str], None]) -> None:
+    if os.path.exists(text) and os.path.realpath(text) != os.path.realpath(registered.source):
+        warn(f"[{text}] is taken for the registered store; write ./{text} for the folder.")
+
+
+def _find_registered(text: str, parent: Parent, registry: StoreRegistry) -> RegisteredStore | None:
+    if is_store_name(text) and not os.path.exists(text):
+        return registry.get(store_name(text, parent))
+    return registry.find(StoreName(parent, text)) if _ID.fullmatch(text) else None
 
 
 def reopen_store(name: StoreName, source: str, options: StoreOptions) -> Store[Any]:

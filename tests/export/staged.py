@@ -36,6 +36,7 @@ class ListStore:
     name: StoreName = _NAME
     source: str = "nowhere"
     options: StoreOptions = PLAIN
+    folder: str | None = None
 
     def ref(self, noted: list[Any]) -> NotedRef:
         return NotedRef(*noted)
@@ -48,6 +49,9 @@ class ListStore:
             if result.ref.uri.startswith(prefix):
                 assert isinstance(result.ref, NotedRef)
                 yield result.ref
+
+    def versions(self, prefix: str = "") -> Iterator[tuple[NotedRef, str]]:
+        return ((ref, "1") for ref in self.list(prefix))
 
     def read(self, refs: Iterable[NotedRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         by_ref = {result.ref: result for result in self.results}

@@ -178,6 +178,11 @@ class BigQueryFake(UploadStore, ThreadingHTTPServer):
         with self.lock:
             self._plans.append(_Plan(method, fault, times, after, seconds))
 
+    def mend(self) -> None:
+        """Let nothing go wrong any more."""
+        with self.lock:
+            self._plans.clear()
+
     def called(self, method: str) -> list[Request]:
         """Return the requests of one API method."""
         with self.lock:

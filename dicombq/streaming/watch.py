@@ -1,0 +1,105 @@
+"""Which places of a folder have changed, as the file system tells it: each one when it has stopped changing."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_QUIET = 1.0
+"""Seconds for which a file must stay as it is, and a deletion wait for the other half of a move."""
+
+_LOOK = 0.25
+_MOST = 100_000
+"""Places that are remembered; with more of them the next sweep is as good."""
+
+Print = tuple[int, int, int] | None
+
+
+@dataclass
+class Quiet:
+    """Places that something was told of, until they are quiet.
+
+    Parameters
+    ----------
+    root
+        The folder; where it is another one, as a disk that was unmounted leaves it, nothing is believed.
+    """
+
+    root: str
+    _device: int = field(init=False)
+    _places: dict[str, tuple[Print, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._device = os.stat(self.root).st_dev
+
+    def add(self, path: str) -> None:
+        """Note that something happened at a place."""
+        if len(self._places) < _MOST:
+            self._places.setdefault(path, (_print(path), time.monotonic()))
+
+    def take(self) -> list[str]:
+        """Give the places that are quiet, as paths below the root."""
+        ready = []
+        present = time.monotonic()
+        for path, (before, since) in list(self._places.items()):
+            after = _print(path)
+            if after != before:
+                self._places[path] = (after, present)
+            elif present - since >= _QUIET:
+                ready.append(path)
+        if not self._is_there():
+            ready = [path for path in ready if os.path.lexists(path)]
+            self._places = {}
+        for path in ready:
+            self._places.pop(path, None)
+        return [os.path.relpath(path, self.root) for path in ready if path != self.root]
+
+    def _is_there(self) -> bool:
+        try:
+            return os.stat(self.root).st_dev == self._device
+        except OSError:
+            return False
+
+
+def watch(folder: str, stop: threading.Event, interval: float) -> Iterator[list[str] | None]:
+    """Stream the places that changed, whenever some are quiet; None when it is time for a sweep."""
+    from watchfiles import watch as watch_files  # noqa: PLC0415 - only streams that run need it
+
+    quiet = Quiet(folder)
+    sweep = time.monotonic() + interval
+    changes = watch_files(
+        folder,
+        watch_filter=None,
+        debounce=50,
+        step=20,
+        stop_event=stop,
+        rust_timeout=int(_LOOK * 1000),
+        yield_on_timeout=True,
+        raise_interrupt=False,
+        ignore_permission_denied=True,
+    )
+    for change in changes:
+        for _, path in change:
+            quiet.add(path)
+        if places := quiet.take():
+            yield places
+        if time.monotonic() >= sweep:
+            yield None
+            sweep = time.monotonic() + interval
+
+
+def poll(stop: threading.Event, interval: float) -> Iterator[None]:
+    """Tell when it is time for a sweep."""
+    while not stop.wait(interval):
+        yield None
+
+
+def _print(path: str) -> Print:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
