@@ -71,6 +71,8 @@ class Pass:
         self._begin()
         self._list(self.store.versions(), self._seen_marks())
         self._read()
+        self._note_suspects()
+        self._check_limit()
         self._settle_suspects()
         if reconcile:
             self._reconcile()
@@ -83,7 +85,10 @@ class Pass:
             self.inventory.set_meta("complete", now())
 
     def places(self, prefixes: Iterable[str]) -> None:
-        """Look at some places below the store's folder: files, folders, or what is no longer there."""
+        """Look at some places below the store's folder: files, folders, or what is no longer there.
+
+        A deletion that the file system itself told of is believed, however many there are.
+        """
         self._begin()
         for prefix in prefixes:
             path = os.path.join(self.store.source, prefix)
@@ -96,6 +101,7 @@ class Pass:
                     [below, below + b"/", below + b"0"],
                 )
         self._read()
+        self._note_suspects()
         self._settle_suspects()
 
     def again(self, instances: Iterable[tuple[Destination, int]]) -> None:
@@ -256,13 +262,15 @@ class Pass:
             return
         self.inventory.execute("DELETE FROM suspects WHERE instance = ?", [instance])
 
-    def _settle_suspects(self) -> None:
-        """Look at the instances of which copies are gone."""
+    def _note_suspects(self) -> None:
+        """Note the instances of which copies are gone."""
         self.inventory.execute(
             "INSERT OR IGNORE INTO suspects SELECT DISTINCT instance FROM copies "
             "WHERE id IN (SELECT id FROM gone) AND instance IS NOT NULL"
         )
-        self._check_limit()
+
+    def _settle_suspects(self) -> None:
+        """Tell of the instances that are gone, and of those of which another copy counts now."""
         while suspects := [each for (each,) in self.inventory.execute(_NEXT_SUSPECTS)]:
             self._bury(suspects)
         with self.inventory.transaction():

@@ -23,6 +23,7 @@ from typing import Any
 
 from dicombq.errors import NewerState, StateDamaged
 from dicombq.names import StoreName
+from dicombq.system.files import sync_folder
 
 _VERSION = 1
 _PATIENCE = 60.0  # seconds that another thread may take for its transaction
@@ -99,34 +100,22 @@ class Inventory:
         self.batches = folder / "batches"
         self.batches.mkdir(mode=0o700, exist_ok=True)
         path = folder / "inventory.sqlite"
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        self._connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+        if not path.exists():
+            _create(path)
+        self._connection = _connect(path)
         self.execute = self._connection.execute
         self.executemany = self._connection.executemany
         try:
-            self._prepare()
-        except sqlite3.DatabaseError as error:
+            (version,) = self.one("PRAGMA user_version")
+        except sqlite3.DatabaseError:
             self.close()
-            if isinstance(error, sqlite3.OperationalError):
-                raise
             raise StateDamaged(
                 f"the inventory [{path}] cannot be read",
                 "Delete its folder; the next pass adopts what the tables hold.",
             ) from None
-
-    def _prepare(self) -> None:
-        self.execute("PRAGMA journal_mode = WAL")
-        self.execute("PRAGMA synchronous = FULL")  # a power cut must not undo what a table was told
-        self.execute("PRAGMA temp_store = FILE")
-        with self.transaction():
-            (version,) = self.one("PRAGMA user_version")
-            if version > _VERSION:
-                raise NewerState(f"a newer dicombq wrote the inventory in [{self.folder}]", "Use that one.")
-            if version == 0:
-                for statement in _SCHEMA.split(";\n"):
-                    self.execute(statement)
-                self.execute("INSERT INTO meta VALUES ('stream', ?)", [uuid.uuid4().hex])
-                self.execute(f"PRAGMA user_version = {_VERSION}")
+        if version > _VERSION:
+            self.close()
+            raise NewerState(f"a newer dicombq wrote the inventory [{path}]", "Use that one.")
 
     def close(self) -> None:
         """Close it; what is not committed is undone."""
@@ -173,3 +162,27 @@ class Inventory:
     def set_meta(self, key: str, value: str) -> None:
         """Note a value once for the stream."""
         self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, value])
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = FULL")  # a power cut must not undo what a table was told
+    connection.execute("PRAGMA temp_store = FILE")
+    return connection
+
+
+def _create(path: Path) -> None:
+    """Make an inventory that appears whole."""
+    temporary = path.with_name(f"{os.urandom(8).hex()}.sqlite")
+    os.close(os.open(temporary, os.O_RDWR | os.O_CREAT, 0o600))
+    try:
+        with contextlib.closing(_connect(temporary)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(_SCHEMA)
+            connection.execute("INSERT INTO meta VALUES ('stream', ?)", [uuid.uuid4().hex])
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+        with contextlib.suppress(FileExistsError):  # somebody else made it
+            os.link(temporary, path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -66,6 +66,11 @@ class Lab:
         os.replace(temporary, path)
         return path
 
+    @property
+    def is_duckdb(self) -> bool:
+        """Whether the table is DuckDB's, which takes rows at any time; BigQuery's has a load a minute."""
+        return isinstance(self.table, DuckdbTable)
+
     def rows(self) -> list[Row]:
         """Give the table's rows, in the order of LastUpdated."""
         return rows_of(self.table)
