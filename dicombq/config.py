@@ -39,26 +39,34 @@ def home() -> Path:
     HomeUnusable
         Where it cannot be made or written to.
     """
+    folder = home_folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, str(error.strerror)) from None
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise _unusable(folder, "Permission denied")
+    return folder
+
+
+def home_folder() -> Path:
+    """Name that folder; it may be missing.
+
+    Raises
+    ------
+    HomeUnusable
+        Where it would be in a home directory that nobody has.
+    """
     import platformdirs  # noqa: PLC0415 - `--help` must not pay for it
 
     folder = Path(os.environ.get("DICOMBQ_HOME") or platformdirs.user_data_path("dicombq", appauthor=False))
     try:
-        folder = folder.expanduser().absolute()
+        return folder.expanduser().absolute()
     except RuntimeError:  # no HOME, and a user that the system does not know
-        raise HomeUnusable(
-            f"the folder [{folder}] cannot be used: there is no home directory",
-            "Set DICOMBQ_HOME to a folder that you can write to.",
-        ) from None
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise HomeUnusable(
-            f"the folder [{folder}] cannot be used: {error.strerror}",
-            "Set DICOMBQ_HOME to a folder that you can write to.",
-        ) from None
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise HomeUnusable(
-            f"the folder [{folder}] cannot be used: Permission denied",
-            "Set DICOMBQ_HOME to a folder that you can write to.",
-        )
-    return folder
+        raise _unusable(folder, "there is no home directory") from None
+
+
+def _unusable(folder: Path, why: str) -> HomeUnusable:
+    return HomeUnusable(
+        f"the folder [{folder}] cannot be used: {why}", "Set DICOMBQ_HOME to a folder that you can write to."
+    )

@@ -97,6 +97,11 @@ def tag_of(keyword: str) -> int | None:
     return _TAG_OF.get(keyword)
 
 
+def is_known_creator(creator: str) -> bool:
+    """Tell whether a private dictionary has elements of a private creator."""
+    return creator in _private
+
+
 def private_vr(tag: int, creator: str) -> str | None:
     """Give the VR that a private dictionary knows for an element of a private creator's block, or None."""
     block = _private.get(creator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 
+from dicombq.rows.base import join
 from dicombq.stores.base import Found
 
 MAX_ROW_SIZE = 100 << 20
@@ -15,10 +16,8 @@ def json_body(found: Found) -> bytes:
 
     `finish_line` adds what depends on when and for whom the row is written.
     """
-    values = found.row.values
-    values["StorageClass"] = found.storage_class
-    values["BlobStorageSize"] = found.size
-    return orjson.dumps(values)
+    size = {} if found.size is None else {"BlobStorageSize": found.size}
+    return join(found.row.json, {"StorageClass": found.storage_class} | size)
 
 
 def finish_line(body: bytes, updated: str, source_store: str | None) -> bytes:
@@ -31,8 +30,7 @@ def finish_line(body: bytes, updated: str, source_store: str | None) -> bytes:
     source_store
         The value of ``SourceDicomStore``, None where it is not asked for.
     """
-    extra = {"Type": "CREATE", "LastUpdated": updated} | _source(source_store)
-    return b"%b,%b\n" % (body[:-1], orjson.dumps(extra)[1:])
+    return join(body, {"Type": "CREATE", "LastUpdated": updated} | _source(source_store)) + b"\n"
 
 
 def deletion_line(uids: dict[str, str], updated: str, source_store: str | None) -> bytes:

@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.errors import InvalidArgument, NotFound, StateDamaged, StoreExists
-from dicombq.names import Parent, StoreName, is_store_name, store_name
+from dicombq.names import Parent, StoreName, is_object_uri, is_store_name, parse_object_uri, store_name
 from dicombq.stores.base import PLAIN, Store, StoreOptions
+from dicombq.stores.bucket import BucketStore
 from dicombq.stores.folder import FolderStore
 from dicombq.system.files import printable, storage_errors, write_atomic
 from dicombq.system.locks import FileLock, Holder
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
+_WEB = re.compile(r"https?:/", re.IGNORECASE)
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 _PATIENCE = 10.0  # seconds that another process may take to change a store
 
@@ -108,13 +110,13 @@ class StoreRegistry:
 
     def find(self, name: StoreName) -> RegisteredStore | None:
         """Read a registered store; None where there is none of that name."""
-        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError):
+        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return _read(self._path(name))
         return None
 
     def list(self, parent: Mapping[str, str]) -> list[RegisteredStore]:
         """Read all stores whose project, location and dataset are those that are named, in the order of their names."""
-        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError):
+        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             stores = [_read(path) for path in self._folder.iterdir() if path.suffix == ".json"]
             here = (store for store in stores if parent.items() <= vars(store.name.parent).items())
             return sorted(here, key=lambda store: str(store.name))
@@ -162,7 +164,8 @@ def open_store(
     Parameters
     ----------
     text
-        The ID or the full name of a registered store, or a source: a folder or a file.
+        The ID or the full name of a registered store, or a source: a folder, a file, gs://BUCKET/FOLDER or
+        s3://BUCKET/FOLDER.
     warn
         Is told where both a registered store and a folder have the name.
     options
@@ -193,7 +196,6 @@ def registered_store(text: str, parent: Parent, home: Path, warn: Callable[[str]
     """Give the registered store that a command's STORE names, by its name or by its source.
 
     A source that is not registered yet is given as it would be.
-
 
     Raises
     ------
@@ -230,6 +232,12 @@ def _find_registered(text: str, parent: Parent, registry: StoreRegistry) -> Regi
 
 def reopen_store(name: StoreName, source: str, options: StoreOptions) -> Store[Any]:
     """Give a store by its `source`; it may be gone, and need not be there to load rows."""
+    if is_object_uri(source):
+        return BucketStore(name, parse_object_uri(source), options)
+    if _WEB.match(source):
+        from dicombq.stores.dicomweb.store import DicomwebStore  # noqa: PLC0415 - requests is slow to import
+
+        return DicomwebStore(name, source, options)
     return FolderStore(name, Path(source), options)
 
 
@@ -239,6 +247,12 @@ def absolute_source(source: str, parent: Parent, options: StoreOptions) -> str:
 
 
 def _open_source(text: str, parent: Parent, options: StoreOptions) -> Store[Any]:
+    if is_object_uri(text) and not os.path.exists(text):
+        return BucketStore.open(text, parent, options)
+    if _WEB.match(text) and not os.path.exists(text):
+        from dicombq.stores.dicomweb.store import DicomwebStore  # noqa: PLC0415 - requests is slow to import
+
+        return DicomwebStore.open(text, parent, options)
     scheme = _SCHEME.match(text)
     if scheme and not os.path.exists(text):
         raise NotFound(

@@ -318,9 +318,10 @@ class Pass:
         """Tell one table of some instances as they are now; those that cannot be read are parked."""
         copies = {each: self._winner(each) for each in instances}
         refs = {self.store.ref(json.loads(copy[2])): each for each, copy in copies.items() if copy}
+        by_uri = {ref.uri: each for ref, each in refs.items()}
         schemas = {each.form.schema_json for each in self.destinations}
         readings = {
-            refs[reading.ref]: reading
+            by_uri[reading.ref.uri]: reading
             for reading in read(self.store, dict.fromkeys(refs, ""), schemas, MAX_ELEMENT_SIZE)
         }
         with Outbox(self.inventory, dry=self.dry) as outbox, self.inventory.transaction():

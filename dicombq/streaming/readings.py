@@ -42,6 +42,8 @@ class Reading:
         None where there is no instance.
     updated
         When it was put in the store, in microseconds.
+    is_dated
+        Whether the store tells that; else it is the time of the read.
     bodies
         Its row in each schema that is needed; the key says whether it is the JSON schema.
     """
@@ -51,6 +53,7 @@ class Reading:
     failure: Failure | None = None
     uids: tuple[str, ...] | None = None
     updated: int = 0
+    is_dated: bool = True
     bodies: dict[bool, Body] = field(default_factory=dict)
     notices: list[LogEntry] = field(default_factory=list)
 
@@ -108,23 +111,24 @@ def read(
     Something that changes between two reads is left out: its version will be another one the next time.
     """
     first, *others = sorted(schemas)
-    again = {schema: _by_ref(store, versions, schema, max_element_size) for schema in others}
+    by_uri = {ref.uri: version for ref, version in versions.items()}  # what changes is given in another state
+    again = {schema: _by_uri(store, versions, schema, max_element_size) for schema in others}
     for result in store.read(versions, record_type(schema_json=first), max_element_size):
-        reading = _reading(result, versions[result.ref], first)
-        if reading.bodies and not all(_add(reading, schema, again[schema].get(result.ref)) for schema in others):
+        reading = _reading(result, by_uri[result.ref.uri], first)
+        if reading.bodies and not all(_add(reading, schema, again[schema].get(result.ref.uri)) for schema in others):
             continue
         yield reading
 
 
-def _by_ref(
+def _by_uri(
     store: Store[Any], versions: Mapping[InstanceRef, str], schema: bool, max_element_size: int
-) -> dict[InstanceRef, Reading]:
+) -> dict[str, Reading]:
     results = store.read(versions, record_type(schema_json=schema), max_element_size)
-    return {result.ref: _reading(result, "", schema) for result in results}
+    return {result.ref.uri: _reading(result, "", schema) for result in results}
 
 
 def _add(reading: Reading, schema: bool, other: Reading | None) -> bool:
-    if other is None or (other.uids, other.updated) != (reading.uids, reading.updated):
+    if other is None or other.uids != reading.uids:
         return False
     reading.bodies |= other.bodies
     return schema in reading.bodies
@@ -143,4 +147,5 @@ def _reading(result: Found | Failure | Skipped, version: str, schema: bool) -> R
         return Reading(result.ref, version, Failure(result.ref, "OUT_OF_RANGE", "the row has more than 100 MiB"))
     notices = [LogEntry("NOTICE", "", result.uri, notice.tag, notice.reason) for notice in result.row.notices]
     updated = to_microseconds(result.updated)
-    return Reading(result.ref, version, None, result.row.uids, updated, {schema: body}, notices)
+    is_dated = result.size is not None  # a server that does not tell the one does not tell the other
+    return Reading(result.ref, version, None, result.row.uids, updated, is_dated, {schema: body}, notices)

@@ -93,7 +93,7 @@ class Teller:
         if content[0] == reading.content[0] and content != reading.content:
             return  # it has changed since: all tables are told of that
         has = self._adopted(destination, instance)
-        if has and has[0] in (last, reading.updated):
+        if has and (has[0] == last or self._is_the_same(has[0], reading.updated, reading)):
             self._forget([destination], instance)
             return
         if has and has[0] is not None and has[0] >= last:
@@ -120,12 +120,18 @@ class Teller:
     def _has_to_know(
         self, destination: Destination, instance: int, alive: int | None, updated: int, reading: Reading
     ) -> bool:
-        if self._adopted(destination, instance) == (updated,):
+        adopted = self._adopted(destination, instance)
+        if adopted and self._is_the_same(adopted[0], updated, reading):
             return False
         if destination.config.backfill or self.complete or alive is not None:
             return True
         (since,) = self.inventory.one("SELECT since FROM destinations WHERE id = ?", [destination.id])
         return bool(reading.updated > since)
+
+    @staticmethod
+    def _is_the_same(adopted: int | None, updated: int, reading: Reading) -> bool:
+        """Tell whether a table holds the row; where the store tells no times, one that is there is taken for it."""
+        return adopted == updated if reading.is_dated else adopted is not None
 
     def _adopted(self, destination: Destination, instance: int) -> tuple[int | None] | None:
         row: tuple[int | None] | None = self.inventory.one(
