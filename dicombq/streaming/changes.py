@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dicombq.errors import SourceChanged
+from dicombq.errors import TooManyGone
 from dicombq.operations.log import LogEntry
 from dicombq.stores.base import Failure, InstanceRef, Skipped, Store
 from dicombq.streaming.destinations import Destination
@@ -65,7 +65,7 @@ class Pass:
 
         Raises
         ------
-        SourceChanged
+        TooManyGone
             Where too many instances are gone; all other changes were noted.
         """
         self._begin()
@@ -381,9 +381,9 @@ _NEXT_SUSPECTS = (
 )
 
 
-def too_many_gone(gone: int, total: int, source: str) -> SourceChanged:
+def too_many_gone(gone: int, total: int, source: str) -> TooManyGone:
     """Say that so many deletions are not believed."""
-    return SourceChanged(
+    return TooManyGone(
         f"{gone:,} of {total:,} instances of [{source}] are gone, more than --max-delete allows; none was marked "
         "deleted",
         "Check that its disk is mounted. If they were deleted: --max-delete=100%.",

@@ -18,7 +18,7 @@ from dicombq.system.times import from_microseconds, to_microseconds
 
 _CHUNK = 500
 _CHUNK_BYTES = 32 << 20
-_TRANSIENT = frozenset({"PERMISSION_DENIED", "UNAVAILABLE", "ABORTED", "NOT_FOUND", "DEADLINE_EXCEEDED"})
+_TRANSIENT = frozenset({"PERMISSION_DENIED", "UNAVAILABLE", "ABORTED", "NOT_FOUND"})
 """Failures that may go away while the file stays as it is."""
 
 

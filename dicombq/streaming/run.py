@@ -78,7 +78,7 @@ class Runner:
         while not self.stop.is_set():
             folder = None
             with contextlib.suppress(DicombqError):
-                folder = self.stream.registered.open().folder
+                folder = self.stream.open_store().folder
             if folder is None:
                 yield from self._one_sweep()
                 continue
@@ -106,7 +106,7 @@ class Runner:
             self._pass(inventory).places(places)
 
     def _pass(self, inventory: Inventory) -> Pass:
-        store = self.stream.registered.open()
+        store = self.stream.open_store()
         return Pass(store, inventory, self._destinations, self.limit, self.stream.log, self.stream.wake)
 
     @contextlib.contextmanager

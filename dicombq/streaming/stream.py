@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.errors import DicombqError, FailedPrecondition
+from dicombq.names import is_object_uri
 from dicombq.operations.log import LogEntry, timed, write_lines
-from dicombq.stores.registry import RegisteredStore, StoreRegistry
+from dicombq.stores.base import Store
+from dicombq.stores.registry import RegisteredStore, reopen_store
 from dicombq.streaming.adoption import adopt
 from dicombq.streaming.changes import Limit, Pass, Progress
 from dicombq.streaming.configs import configs_of, is_bigquery
@@ -115,7 +117,7 @@ class Stream:
 
         Raises
         ------
-        SourceChanged
+        TooManyGone
             Where too many instances are gone; all else was delivered.
         """
         with storage_errors(self.folder), Inventory(self.folder) as inventory:
@@ -148,7 +150,7 @@ class Stream:
                 if not inventory.one("SELECT adopted FROM destinations WHERE id = ?", [each.id])[0]:
                     adopt(inventory, each, open_warehouse(each.config.table, self.lock_timeout))
             look = Pass(
-                self.registered.open(),
+                self.open_store(),
                 inventory,
                 destinations,
                 limit,
@@ -185,6 +187,13 @@ class Stream:
             courier.prepared.wait(_READY)
         return destinations
 
+    def open_store(self) -> Store[Any]:
+        """Open the source; a part of a bucket in which there is nothing any more is no error here."""
+        registered = self.registered
+        if is_object_uri(registered.source):
+            return reopen_store(registered.name, registered.source, registered.options)
+        return registered.open()
+
     def wake(self) -> None:
         """Tell the couriers that there are rows."""
         for courier in self.couriers.values():
@@ -199,7 +208,7 @@ class Stream:
             courier.stop(max(0.0, deadline - time.monotonic()))
 
     def _pass(self, inventory: Inventory, destinations: Sequence[Destination], limit: Limit) -> Pass:
-        return Pass(self.registered.open(), inventory, destinations, limit, self.log, self.wake)
+        return Pass(self.open_store(), inventory, destinations, limit, self.log, self.wake)
 
     @staticmethod
     def _look(look: Pass, *, reconcile: bool) -> None:
@@ -246,8 +255,3 @@ def open_stream(home: Path, registered: RegisteredStore, lock_timeout: float | N
                 yield stream
             finally:
                 stream.stop()
-
-
-def current(registry: StoreRegistry, registered: RegisteredStore) -> RegisteredStore:
-    """Read a store's configs again, which may have been changed."""
-    return registry.get(registered.name)

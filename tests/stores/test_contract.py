@@ -58,6 +58,28 @@ def numbered(number: int) -> bytes:
     return instance(*elements).replace(b"1.2.24.1", f"1.2.24.{number}".encode())
 
 
+def test_a_version_is_another_one_where_the_content_may_be(place: Place, home: Path) -> None:
+    place.put("a.dcm", numbered(1))
+    place.put("b.dcm", numbered(2))
+    store = opened(place.uri, home)
+
+    def versions() -> dict[str, str]:
+        return {ref.uri.rpartition("/")[2]: version for ref, version in store.versions()}  # type: ignore[misc]  # no failures
+
+    before = versions()
+    assert versions() == before
+    place.put("a.dcm", numbered(3))
+    after = versions()
+    assert (after["a.dcm"] == before["a.dcm"], after["b.dcm"] == before["b.dcm"]) == (False, True)
+
+
+def test_a_servers_instances_are_listed_with_versions(anywhere: Place, home: Path) -> None:
+    anywhere.put("a.dcm", numbered(1))
+    store = opened(anywhere.uri, home)
+    assert [entry[0] for entry in store.versions() if isinstance(entry, tuple)] == list(store.list())
+    assert store.folder == (anywhere.uri if "://" not in anywhere.uri else None)
+
+
 def test_references_go_through_json_and_a_store_through_pickle(anywhere: Place, home: Path) -> None:
     anywhere.put("a.dcm", numbered(1))
     store = opened(anywhere.uri, home)
