@@ -25,6 +25,8 @@ class Lab:
     ----------
     folder
         Its instances are ``NUMBER.dcm``; what they tell is in the Study Description.
+    elsewhere
+        A source that is followed in place of the folder.
     table
         The first of the tables, of which there is one unless `follow` was given more.
     """
@@ -33,8 +35,14 @@ class Lab:
     folder: Path
     table: Any
     capsys: pytest.CaptureFixture[str]
+    elsewhere: str = ""
     code: int = 0
     err: str = ""
+
+    @property
+    def store(self) -> str:
+        """The source that is followed."""
+        return self.elsewhere or str(self.folder)
 
     def run(self, *arguments: str) -> Any:
         """Run a command line; give what it printed."""
@@ -46,17 +54,17 @@ class Lab:
     def follow(self, *options: str, tables: tuple[Any, ...] = ()) -> dict[str, Any]:
         """Let tables follow the folder."""
         uris = [f"--bq-table={table}" for table in tables or (self.table,)]
-        printed: dict[str, Any] = self.run("stream", "configure", str(self.folder), *uris, *options)
+        printed: dict[str, Any] = self.run("stream", "configure", self.store, *uris, *options)
         return printed
 
     def sync(self, *options: str) -> dict[str, Any]:
         """Make a pass; give what it did."""
-        printed: dict[str, Any] = self.run("stream", "sync", str(self.folder), "--format=yaml", *options)
+        printed: dict[str, Any] = self.run("stream", "sync", self.store, "--format=yaml", *options)
         return printed
 
     def describe(self) -> dict[str, Any]:
         """Give the first table's state."""
-        table: dict[str, Any] = self.run("stream", "describe", str(self.folder))["dicombq"]["tables"][0]
+        table: dict[str, Any] = self.run("stream", "describe", self.store)["dicombq"]["tables"][0]
         return table
 
     def write(self, number: int, text: str = "first", name: str = "", **attributes: Any) -> Path:
