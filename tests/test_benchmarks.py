@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import instances, readers
+from benchmarks import instances, inventory, readers
 from benchmarks.table import markdown
 from dicombq.rows import reader, walker
 
@@ -49,3 +49,9 @@ def test_of_a_series_few_elements_differ() -> None:
 
 def test_a_table_has_three_digits() -> None:
     assert markdown(["a", "b"], [["x", 1234.5], ["y", 0.01234]]).splitlines()[2:] == ["| x | 1,234 |", "| y | 0.0123 |"]
+
+
+def test_a_pass_over_an_unchanged_store_is_measured() -> None:
+    headings, _, row = inventory.section(files=1000, repeat=1).splitlines()
+    assert headings.count("|") == row.count("|") == 7
+    assert row.startswith("| 1,000 |")
