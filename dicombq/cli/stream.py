@@ -91,6 +91,13 @@ Examples:
 @click.option(
     "--no-backfill", is_flag=True, help="Leave out what the store holds already: only what changes from now on."
 )
+@click.option(
+    "--delivery",
+    type=Choice(["load", "insert"]),
+    default="load",
+    show_default=True,
+    help="How BigQuery gets its rows from a stream that runs: by a load job a minute, or by insertAll within seconds.",
+)
 @_LOCK_TIMEOUT
 @common_options
 @click.pass_obj
@@ -101,6 +108,7 @@ def configure(
     schema: str,
     include_source_store: bool,
     no_backfill: bool,
+    delivery: str,
     lock_timeout: float | None,
     project: str | None,
     location: str | None,
@@ -120,7 +128,8 @@ def configure(
     registered = _find(output, store, project, location, dataset)
     tables = [find_table(uri, config.home, registered.name) for uri in bq_tables or [None]]
     form = (Disposition.WRITE_APPEND, schema == "json", include_source_store)
-    configs = [StreamConfig(BigQueryDestination(table, *form), not no_backfill) for table in tables]
+    ways = (not no_backfill, delivery == "insert")
+    configs = [StreamConfig(BigQueryDestination(table, *form), *ways) for table in tables]
     prepare(configs, lock_timeout)
     registry = StoreRegistry(config.home())
     if registry.find(registered.name) is None:

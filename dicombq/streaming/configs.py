@@ -32,10 +32,13 @@ class StreamConfig:
     ----------
     backfill
         Whether it gets a row for each instance that the store holds already.
+    insert
+        Whether BigQuery gets its rows by insertAll, within seconds, in place of a load job a minute.
     """
 
     destination: BigQueryDestination
     backfill: bool = True
+    insert: bool = False
 
     @property
     def table(self) -> TableUri:
@@ -45,19 +48,21 @@ class StreamConfig:
     def to_api(self) -> dict[str, Any]:
         """Print it as the API does; what the API lacks stands under ``dicombq``."""
         destination = self.destination
+        own = ({} if self.backfill else {"backfill": False}) | ({"delivery": "insert"} if self.insert else {})
         return {
             "bigqueryDestination": {
                 "tableUri": printable(str(destination.table)),
                 **({"schemaJson": {}} if destination.schema_json else {}),
                 **({"includeSourceStore": True} if destination.include_source_store else {}),
             },
-            **({} if self.backfill else {"dicombq": {"backfill": False}}),
+            **({"dicombq": own} if own else {}),
         }
 
     @classmethod
     def from_api(cls, state: Mapping[str, Any]) -> StreamConfig:
         """Read what `to_api` printed."""
         destination = state["bigqueryDestination"]
+        own = state.get("dicombq", {})
         return cls(
             BigQueryDestination(
                 read_table_uri(destination["tableUri"]),
@@ -65,7 +70,8 @@ class StreamConfig:
                 "schemaJson" in destination,
                 destination.get("includeSourceStore", False),
             ),
-            state.get("dicombq", {}).get("backfill", True),
+            own.get("backfill", True),
+            own.get("delivery") == "insert",
         )
 
 
@@ -140,6 +146,6 @@ def stream_conflict(table: TableUri, conflict: FieldConflict) -> SchemaConflict:
     )
 
 
-def is_bigquery(config: StreamConfig) -> bool:
-    """Tell whether a table is BigQuery's, whose loads are numbered and take seconds."""
-    return isinstance(config.table, BigQueryTable)
+def is_numbered(config: StreamConfig) -> bool:
+    """Tell whether the loads of a table are: BigQuery takes 1,500 a day."""
+    return isinstance(config.table, BigQueryTable) and not config.insert

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from dicombq.streaming.inventory import Inventory
 from dicombq.streaming.outbox import Outbox
 from dicombq.system.files import printable
 from dicombq.system.times import from_microseconds, now
-from dicombq.table.disposition import Disposition
+from dicombq.table.disposition import Disposition, TableState
 from dicombq.table.fields import Field, to_bigquery
 from dicombq.table.mapping import UID_COLUMNS
 from dicombq.warehouses.base import FieldConflict, Load, LoadResult, Warehouse
@@ -101,8 +101,11 @@ class Delivery:
         return bool(self._noted("adopted"))
 
     def _is_changed(self) -> bool:
+        table = self.warehouse.state(self.destination.config.table)
+        if self.destination.config.insert:  # whose rows are counted late
+            return table.state is TableState.MISSING
         total = self._noted("total")
-        return total is not None and self.warehouse.state(self.destination.config.table).rows != total
+        return total is not None and table.rows != total
 
     def _noted(self, column: str) -> Any:
         return self.inventory.one(f"SELECT {column} FROM destinations WHERE id = ?", [self.destination.id])[0]
@@ -164,7 +167,8 @@ class Delivery:
 
     def _load(self, load: int, parts: Sequence[_Part]) -> None:
         try:
-            result = self.warehouse.load(self.destination.config.table, self._request(load, parts))
+            bring = self.warehouse.insert if self.destination.config.insert else self.warehouse.load
+            result = bring(self.destination.config.table, self._request(load, parts))
         except FieldConflict as conflict:
             self._park_conflicting(parts, conflict)
         except TooManyColumns as error:
@@ -196,17 +200,22 @@ class Delivery:
     def _done(self, parts: Sequence[_Part], result: LoadResult | None) -> None:
         if result:
             self._replace_view(result.fields)
+        entries: list[LogEntry] = []
         with self.inventory.transaction():
-            total = self._noted("total")
-            ours = result is not None and total is not None and result.total - result.rows == total
+            total = None if self.destination.config.insert else self._noted("total")
+            is_ours = total is None or (result is not None and result.total - result.rows == total)
+            if result and result.refused:
+                entries = self._park_refused(parts, result.refused)
             self.inventory.executemany(
                 "DELETE FROM deliveries WHERE destination = ? AND batch = ?",
                 [(self.destination.id, part.id) for part in parts],
             )
             self.inventory.execute(
                 "UPDATE destinations SET total = ?, adopted = adopted AND ?, delivered_at = ? WHERE id = ?",
-                [result.total if result else None, ours or total is None, now(), self.destination.id],
+                [result.total if result else None, result is not None and is_ours, now(), self.destination.id],
             )
+        self.log(entries)
+        self.parked += len(entries)
         self.delivered += sum(part.rows for part in parts)
         self._discard(parts)
 
@@ -279,6 +288,17 @@ class Delivery:
         self.parked += len(entries)
         self.log(entries)
         self._discard(parts)
+
+    def _park_refused(self, parts: Sequence[_Part], refused: Mapping[int, str]) -> list[LogEntry]:
+        entries = []
+        position = 0
+        for part in parts:
+            with igzip.open(self.inventory.batches / part.file) as lines:
+                for line, (instance, _) in zip(lines, part.keys, strict=True):
+                    if position in refused:
+                        entries.append(self._park(instance, line, Failed(refused[position])))
+                    position += 1
+        return entries
 
     def _park(self, instance: int, line: bytes, error: DicombqError) -> LogEntry:
         row = orjson.loads(line)

@@ -17,7 +17,7 @@ from dicombq.stores.base import Store
 from dicombq.stores.registry import RegisteredStore, reopen_store
 from dicombq.streaming.adoption import adopt
 from dicombq.streaming.changes import Limit, Pass, Progress
-from dicombq.streaming.configs import configs_of, is_bigquery
+from dicombq.streaming.configs import configs_of, is_numbered
 from dicombq.streaming.courier import Courier
 from dicombq.streaming.destinations import Destination, take_up
 from dicombq.streaming.inventory import Inventory, stream_folder
@@ -181,7 +181,7 @@ class Stream:
                 self.couriers[each.id].prepare()
             else:
                 warehouse = open_warehouse(each.config.table, self.lock_timeout)
-                spacing = _BIGQUERY_SPACING if spaced and is_bigquery(each.config) else 0.0
+                spacing = _BIGQUERY_SPACING if spaced and is_numbered(each.config) else 0.0
                 self.couriers[each.id] = Courier(self.folder, each, warehouse, self.log, spacing)
         for courier in self.couriers.values():
             courier.prepared.wait(_READY)

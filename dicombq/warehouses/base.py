@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -71,11 +71,14 @@ class LoadResult:
         The table's, after it.
     total
         How many rows the table has, after it.
+    refused
+        Rows that were left out, by their position, and why; only of `Warehouse.insert`.
     """
 
     rows: int
     fields: tuple[Field, ...]
     total: int
+    refused: Mapping[int, str] = field(default_factory=dict)
 
 
 class TableRow(NamedTuple):
@@ -165,6 +168,13 @@ class Warehouse(Protocol[TableT_contra]):
             Where the same load was committed before, and its table is gone.
         LoadUnsettled
             Where its outcome is not known yet: the same load has to be tried again.
+        """
+        ...
+
+    def insert(self, table: TableT_contra, load: Load) -> LoadResult:
+        """Append rows in the way that brings them soonest; where that is another than `load`, not in one piece.
+
+        Errors are those of `load`. A row that comes again with the same job ID is left out as far as the warehouse can.
         """
         ...
 

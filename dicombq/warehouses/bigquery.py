@@ -51,6 +51,7 @@ from dicombq.warehouses.base import (
     fields_after,
     is_gone,
 )
+from dicombq.warehouses.bigquery_inserts import insert
 
 PATIENCE = 300.0
 """Seconds for which temporary failures of one call are retried."""
@@ -126,6 +127,18 @@ class BigQueryWarehouse:
             if found is None:
                 raise is_gone(table)
             return LoadResult(int(job.output_rows or 0), from_bigquery(_schema(found)), _rows(found))
+
+    def insert(self, table: BigQueryTable, load: Load) -> LoadResult:
+        """Append rows by insertAll: they are there within seconds, and come once as far as BigQuery remembers them."""
+        with _errors(f"the table [{table}]"):
+            found = self._destination(table)
+            if found is None:
+                raise NotFound(f"there is no table [{table}]")
+            result = fields_after(from_bigquery(_schema(found)), load, Action.APPEND)
+            if result.added:
+                self._grow(table, _extended(_schema(found), result))
+            rows, refused = insert(self._client, _id(table), load.files, load.job_id, load.fields, self._retry)
+            return LoadResult(rows, result.fields, _rows(found), refused)
 
     def instances(self, table: BigQueryTable) -> Iterator[TableRow]:
         """Stream which instances the rows of a table are, without a query."""
@@ -233,10 +246,13 @@ class BigQueryWarehouse:
             if result.added and action is Action.APPEND:
                 config.schema_update_options = ["ALLOW_FIELD_ADDITION"]
             elif result.added:  # a load job adds columns only when it appends
-                grown = bigquery.Table(_id(table), [bigquery.SchemaField.from_api_repr(field) for field in schema])
-                self._client.update_table(grown, ["schema"], retry=self._retry)  # no ETag: it may be sent twice
+                self._grow(table, schema)
         config.schema = [bigquery.SchemaField.from_api_repr(field) for field in schema]
         return self._upload(table, load, config, job_id, location)
+
+    def _grow(self, table: BigQueryTable, schema: list[dict[str, Any]]) -> None:
+        grown = bigquery.Table(_id(table), [bigquery.SchemaField.from_api_repr(field) for field in schema])
+        self._client.update_table(grown, ["schema"], retry=self._retry)  # no ETag: it may be sent twice
 
     def _upload(
         self, table: BigQueryTable, load: Load, config: bigquery.LoadJobConfig, job_id: str, location: str | None

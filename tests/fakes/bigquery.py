@@ -50,6 +50,7 @@ _ROUTES = [
         ("PUT", _TABLE, "tables.update"),
         ("DELETE", _TABLE, "tables.delete"),
         ("GET", rf"{_TABLE}/data", "tabledata.list"),
+        ("POST", rf"{_TABLE}/insertAll", "tabledata.insertAll"),
         ("GET", rf"{_PROJECT}/jobs", "jobs.list"),
         ("POST", rf"{_PROJECT}/jobs", "jobs.insert"),
         ("GET", rf"{_PROJECT}/jobs/(?P<job>[^/]+)", "jobs.get"),

@@ -181,3 +181,39 @@ def _text(file: Any) -> bytes:
     import gzip
 
     return gzip.decompress(file.read_bytes())
+
+
+def test_rows_are_inserted_once_and_those_that_are_refused_are_parked(duckdb_lab: Lab, bigquery: BigQueryFake) -> None:
+    lab = duckdb_lab
+    lab.table = bigquery_table()
+    lab.follow("--delivery=insert")
+    lab.write(1, PatientName="A^B")
+    lab.write(2)
+    bigquery.fail("tabledata.insertAll", Fault.LOSE_ANSWER)
+    lab.sync()
+    assert (lab.code, lab.view()) == (0, [1, 2])
+    loads = len(bigquery.called("jobs.upload.start"))
+    lab.write(3, StudyDate="20200101")
+    (lab.folder / "2.dcm").unlink()
+    lab.sync()
+    assert (lab.view(), len(lab.rows())) == ([1, 3], 4)
+    assert len(bigquery.called("jobs.upload.start")) == loads
+    make_too_long = pytest.MonkeyPatch()
+    make_too_long.setattr("dicombq.warehouses.bigquery_inserts.MAX_ROW", 2000)
+    lab.write(4, ImageComments="x" * 2000)
+    lab.write(5)
+    lab.sync()
+    make_too_long.undo()
+    assert (lab.code, lab.view()) == (3, [1, 3, 5])
+    assert "more than 10 MB" in lab.describe()["parkedReasons"][0]
+    lab.run("stream", "retry", str(lab.folder))
+    assert (lab.code, lab.view()) == (0, [1, 3, 4, 5])
+
+
+def test_json_is_inserted_as_text(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.table = bigquery_table()
+    lab.follow("--delivery=insert", "--schema=json")
+    lab.write(1)
+    lab.sync()
+    assert lab.rows()[0]["Metadata"]["00081030"]["Value"] == ["first"]
