@@ -31,6 +31,11 @@ def _environment(part: str) -> str | None:
     return next(filter(None, map(os.environ.get, _ENVIRONMENT[part])), None)
 
 
+def staging() -> str:
+    """Give the place in a bucket where rows for BigQuery are staged; empty for none."""
+    return os.environ.get("DICOMBQ_STAGING", "")
+
+
 def home() -> Path:
     """Give the folder of operations, logs and the embedded warehouse, made with mode 0700 where missing.
 

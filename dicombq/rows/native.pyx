@@ -28,7 +28,7 @@ from dicombq.dicom.values import (
     utc_offset,
 )
 from dicombq.rows import handlers, part10, walker, window
-from dicombq.rows.base import HandOver
+from dicombq.rows.base import FarFile, HandOver
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.part10 import Encoding
 from dicombq.rows.record import Instance, Record
@@ -516,6 +516,7 @@ cdef class Reader:
         """Pass over the fragments of encapsulated pixel data (PS3.5 A.4) without reading them."""
         cdef unsigned int mark
         cdef long long length
+        cdef bint is_table = isinstance(self.window.file, FarFile)
         while True:
             mark = self.mark(position, end)
             length = self.input.number(position + 4, 4, self.little)
@@ -524,4 +525,18 @@ cdef class Reader:
                 return position
             if mark != _ITEM or length == UNDEFINED:
                 raise HandOver("pixel data that is not encapsulated in items")
+            if is_table and length:
+                length += self.last_frame(position, length, end)
             position += length
+            is_table = False
+
+    cdef long long last_frame(self, long long table, long long length, long long end) except -1:
+        """Give the offset of the last frame in a Basic Offset Table: each one before it would be a request."""
+        cdef long long position = table + length, offset
+        if length % 4 or position > end:
+            raise HandOver("a Basic Offset Table that does not fit")
+        self.input.fill(position - 4, position)
+        offset = self.input.number(position - 4, 4, True)
+        if self.mark(position + offset, end) != _ITEM:
+            raise HandOver("a Basic Offset Table that does not fit")
+        return offset

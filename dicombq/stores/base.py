@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -49,7 +50,7 @@ class Found(Outcome):
     updated
         When it was put in the store: UTC, as `dicombq.dicom.values.timestamp` writes it.
     storage_class
-        The class of the object; ``STANDARD`` for files.
+        The class of the object; ``STANDARD`` for files, empty where the store does not tell it.
     size
         Its bytes; None where the store does not tell.
     """
@@ -140,6 +141,29 @@ class Store(Protocol[RefT]):
         """
         ...
 
+    def original(self, ref: RefT, updated: str) -> AbstractContextManager[Iterator[bytes]]:
+        """Open an instance's bytes as they were put in the store; they come in pieces.
+
+        Parameters
+        ----------
+        updated
+            As `read` told it: what was put there since is another instance.
+
+        Raises
+        ------
+        Unreadable
+            Where they cannot be read, or are no longer the same; also between two pieces, and at the end of the block.
+        """
+        ...
+
+    def read(self, refs: Iterable[RefT], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
+        """Read each reference; no fault of an instance ends the iteration."""
+        ...
+
+
+class FollowedStore(Store[RefT], Protocol[RefT]):
+    """A store that tells what has changed in it."""
+
     @property
     def folder(self) -> str | None:
         """The local folder whose file-system events tell of changes; None where a store has to be polled."""
@@ -147,8 +171,4 @@ class Store(Protocol[RefT]):
 
     def versions(self, prefix: str = "") -> Iterator[tuple[RefT, str] | Failure | Skipped]:
         """Stream what `list` does, each with its version: a text that is another one where the content may be."""
-        ...
-
-    def read(self, refs: Iterable[RefT], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
-        """Read each reference; no fault of an instance ends the iteration."""
         ...

@@ -16,8 +16,8 @@ def json_body(found: Found) -> bytes:
 
     `finish_line` adds what depends on when and for whom the row is written.
     """
-    size = {} if found.size is None else {"BlobStorageSize": found.size}
-    return join(found.row.json, {"StorageClass": found.storage_class} | size)
+    more = {"StorageClass": found.storage_class or None, "BlobStorageSize": found.size}
+    return join(found.row.json, {name: value for name, value in more.items() if value is not None})
 
 
 def finish_line(body: bytes, updated: str, source_store: str | None) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 from dicombq.errors import TooManyGone
 from dicombq.operations.log import LogEntry
-from dicombq.stores.base import Failure, InstanceRef, Skipped, Store
+from dicombq.stores.base import Failure, FollowedStore, InstanceRef, Skipped
 from dicombq.streaming.destinations import Destination
 from dicombq.streaming.inventory import Inventory
 from dicombq.streaming.outbox import Outbox
@@ -40,7 +40,7 @@ class Pass:
         Whether nothing is written.
     """
 
-    store: Store[Any]
+    store: FollowedStore[Any]
     inventory: Inventory
     destinations: Sequence[Destination]
     limit: Limit
@@ -97,8 +97,9 @@ class Pass:
             else:
                 below = os.fsencode(path)
                 self.inventory.execute(
-                    "INSERT OR IGNORE INTO gone SELECT id, uri FROM copies WHERE uri = ? OR (uri > ? AND uri < ?)",
-                    [below, below + b"/", below + b"0"],
+                    "INSERT OR IGNORE INTO gone SELECT id, uri FROM copies "
+                    "WHERE uri = ? OR (uri > ? AND uri < ?) OR (uri > ? AND uri < ?)",
+                    [below, below + b"/", below + b"0", below + b"!/", below + b"!0"],  # an archive has !/MEMBER
                 )
         self._read()
         self._note_suspects()
@@ -161,7 +162,7 @@ class Pass:
         self.inventory.executemany("INSERT INTO gone VALUES (?, ?)", gone)
 
     def _is_hidden(self, uri: bytes) -> bool:
-        return any(uri == place or uri.startswith(place + b"/") for place in self._unseen)
+        return any(uri == place or uri.startswith((place + b"/", place + b"!/")) for place in self._unseen)
 
     def _read(self) -> None:
         """Read what is new or changed."""
@@ -173,11 +174,11 @@ class Pass:
             if not rows:
                 return
             last = rows[-1][0]
-            self._take({self.store.ref(json.loads(ref)): version for _, ref, version in rows})
+            self._take([(self.store.ref(json.loads(ref)), version) for _, ref, version in rows])
 
-    def _take(self, versions: dict[InstanceRef, str]) -> None:
+    def _take(self, listed: Sequence[tuple[InstanceRef, str]]) -> None:
         schemas = {each.form.schema_json for each in self.destinations}
-        for chunk in chunks(read(self.store, versions, schemas, MAX_ELEMENT_SIZE)):
+        for chunk in chunks(read(self.store, listed, schemas, MAX_ELEMENT_SIZE)):
             with Outbox(self.inventory, dry=self.dry) as outbox, self.inventory.transaction():
                 teller = self._teller(outbox)
                 at_hand = {copy: reading for reading in chunk if (copy := self._note(reading)) is not None}
@@ -283,14 +284,14 @@ class Pass:
         while refs := self._next_refs():  # another copy counts now, whose row differs
             self._take(refs)
 
-    def _next_refs(self) -> dict[InstanceRef, str]:
+    def _next_refs(self) -> list[tuple[InstanceRef, str]]:
         """Give some of the copies that are still to be read; each one once in a pass."""
         suspects = self.inventory.execute(
             "SELECT instance FROM suspects WHERE instance > ? ORDER BY instance LIMIT ?", [self._last_suspect, _AT_ONCE]
         ).fetchall()
         self._last_suspect = suspects[-1][0] if suspects else self._last_suspect
         winners = [winner for (each,) in suspects if (winner := self._winner(each))]
-        return {self.store.ref(json.loads(ref)): version for _, _, ref, version in winners}
+        return [(self.store.ref(json.loads(ref)), version) for _, _, ref, version in winners]
 
     def _check_limit(self) -> None:
         (deaths,) = self.inventory.one(f"SELECT count(*) FROM suspects JOIN instances ON id = instance WHERE {_DEAD}")
@@ -317,12 +318,12 @@ class Pass:
     def _tell(self, destination: Destination, instances: Sequence[int], following: int | None = None) -> None:
         """Tell one table of some instances as they are now; those that cannot be read are parked."""
         copies = {each: self._winner(each) for each in instances}
-        refs = {self.store.ref(json.loads(copy[2])): each for each, copy in copies.items() if copy}
-        by_uri = {ref.uri: each for ref, each in refs.items()}
+        listed = [(self.store.ref(json.loads(copy[2])), each) for each, copy in copies.items() if copy]
+        by_uri = {ref.uri: each for ref, each in listed}
         schemas = {each.form.schema_json for each in self.destinations}
         readings = {
             by_uri[reading.ref.uri]: reading
-            for reading in read(self.store, dict.fromkeys(refs, ""), schemas, MAX_ELEMENT_SIZE)
+            for reading in read(self.store, [(ref, "") for ref, _ in listed], schemas, MAX_ELEMENT_SIZE)
         }
         with Outbox(self.inventory, dry=self.dry) as outbox, self.inventory.transaction():
             teller = self._teller(outbox)

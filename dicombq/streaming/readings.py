@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,26 +104,25 @@ def chunks(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
 
 
 def read(
-    store: Store[Any], versions: Mapping[InstanceRef, str], schemas: Iterable[bool], max_element_size: int
+    store: Store[Any], listed: Sequence[tuple[InstanceRef, str]], schemas: Iterable[bool], max_element_size: int
 ) -> Iterator[Reading]:
     """Read references, each in all schemas that are needed.
 
     Something that changes between two reads is left out: its version will be another one the next time.
     """
     first, *others = sorted(schemas)
-    by_uri = {ref.uri: version for ref, version in versions.items()}  # what changes is given in another state
-    again = {schema: _by_uri(store, versions, schema, max_element_size) for schema in others}
-    for result in store.read(versions, record_type(schema_json=first), max_element_size):
-        reading = _reading(result, by_uri[result.ref.uri], first)
+    refs = [ref for ref, _ in listed]
+    versions = {ref.uri: version for ref, version in listed}  # what changes is given in another state
+    again = {schema: _by_uri(store, refs, schema, max_element_size) for schema in others}
+    for result in store.read(refs, record_type(schema_json=first), max_element_size):
+        reading = _reading(result, versions[result.ref.uri], first)
         if reading.bodies and not all(_add(reading, schema, again[schema].get(result.ref.uri)) for schema in others):
             continue
         yield reading
 
 
-def _by_uri(
-    store: Store[Any], versions: Mapping[InstanceRef, str], schema: bool, max_element_size: int
-) -> dict[str, Reading]:
-    results = store.read(versions, record_type(schema_json=schema), max_element_size)
+def _by_uri(store: Store[Any], refs: Sequence[InstanceRef], schema: bool, max_element_size: int) -> dict[str, Reading]:
+    results = store.read(refs, record_type(schema_json=schema), max_element_size)
     return {result.ref.uri: _reading(result, "", schema) for result in results}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from dicombq.errors import DicombqError, FailedPrecondition
 from dicombq.names import is_object_uri
 from dicombq.operations.log import LogEntry, timed, write_lines
-from dicombq.stores.base import Store
+from dicombq.stores.base import FollowedStore
 from dicombq.stores.registry import RegisteredStore, reopen_store
 from dicombq.streaming.adoption import adopt
 from dicombq.streaming.changes import Limit, Pass, Progress
@@ -187,7 +187,7 @@ class Stream:
             courier.prepared.wait(_READY)
         return destinations
 
-    def open_store(self) -> Store[Any]:
+    def open_store(self) -> FollowedStore[Any]:
         """Open the source; a part of a bucket in which there is nothing any more is no error here."""
         registered = self.registered
         if is_object_uri(registered.source):

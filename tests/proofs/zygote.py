@@ -167,6 +167,7 @@ def serve() -> None:
     import dicombq.export.task
     import dicombq.operations.jobs
     import dicombq.streaming.run
+    import dicombq.transfer.tasks
     import dicombq.warehouses.bigquery
     import dicombq.warehouses.duckdb  # noqa: F401 - what is forked has imported it
 

@@ -13,9 +13,10 @@ import pytest
 
 from dicombq.errors import NotFound
 from dicombq.names import Parent
+from dicombq.rows.base import Unreadable
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
-from dicombq.stores.base import PLAIN, Failure, Found, Result, Skipped, Store
+from dicombq.stores.base import PLAIN, Failure, FollowedStore, Found, Result, Skipped, Store
 from dicombq.stores.registry import open_store, reopen_store
 from tests.dicom_bytes import dataset, element, instance, part10, sequence
 from tests.stores.conftest import Place
@@ -29,6 +30,11 @@ CORPUS = os.environ.get("DICOMBQ_CORPUS")
 
 def opened(source: str, home: Path) -> Store[Any]:
     return open_store(source, Parent(), home, pytest.fail)
+
+
+def followed(source: str, home: Path) -> FollowedStore[Any]:
+    store = opened(source, home)
+    return reopen_store(store.name, store.source, store.options)
 
 
 def read(store: Store[Any], **options: Any) -> dict[str, Result]:
@@ -46,7 +52,8 @@ def test_all_that_lies_there_is_listed_and_read_whatever_its_name(place: Place, 
     assert found.keys() == set(names)
     for result in found.values():
         assert isinstance(result, Found)
-        assert (result.size, result.storage_class) == (len(INSTANCE), "STANDARD")
+        assert result.size == len(INSTANCE)
+        assert result.storage_class == ("" if place.uri.startswith("s3://") else "STANDARD")
         assert result.row.uids == ("1.2.13.1", "1.2.14.1", "1.2.24.1")
         assert "2026" <= result.updated <= "9"
         assert result.updated.endswith("Z")
@@ -61,10 +68,10 @@ def numbered(number: int) -> bytes:
 def test_a_version_is_another_one_where_the_content_may_be(place: Place, home: Path) -> None:
     place.put("a.dcm", numbered(1))
     place.put("b.dcm", numbered(2))
-    store = opened(place.uri, home)
+    store = followed(place.uri, home)
 
     def versions() -> dict[str, str]:
-        return {ref.uri.rpartition("/")[2]: version for ref, version in store.versions()}  # type: ignore[misc]  # no failures
+        return {entry[0].uri.rpartition("/")[2]: entry[1] for entry in store.versions() if isinstance(entry, tuple)}
 
     before = versions()
     assert versions() == before
@@ -75,7 +82,7 @@ def test_a_version_is_another_one_where_the_content_may_be(place: Place, home: P
 
 def test_a_servers_instances_are_listed_with_versions(anywhere: Place, home: Path) -> None:
     anywhere.put("a.dcm", numbered(1))
-    store = opened(anywhere.uri, home)
+    store = followed(anywhere.uri, home)
     assert [entry[0] for entry in store.versions() if isinstance(entry, tuple)] == list(store.list())
     assert store.folder == (anywhere.uri if "://" not in anywhere.uri else None)
 
@@ -89,6 +96,20 @@ def test_references_go_through_json_and_a_store_through_pickle(anywhere: Place, 
     assert [again.ref(json.loads(json.dumps(ref))) for ref in refs] == refs
     assert isinstance(next(again.read(refs, Record, 1 << 20)), Found)
     assert store.options == PLAIN
+
+
+def test_the_original_is_given_byte_for_byte(place: Place, home: Path) -> None:
+    data = instance(element(0x00420011, "OB", bytes(9_000_000)))
+    place.put("ü #1.dcm", data)
+    store = opened(place.uri, home)
+    [found] = store.read(store.list(), Record, 1 << 20)
+    assert isinstance(found, Found)
+    with store.original(found.ref, found.updated) as pieces:
+        assert b"".join(pieces) == data
+    place.put("ü #1.dcm", INSTANCE)
+    with pytest.raises(Unreadable, match="changed") as raised, store.original(found.ref, found.updated) as pieces:
+        list(pieces)
+    assert raised.value.code == "ABORTED"
 
 
 def test_a_store_is_named_after_the_last_part_of_its_source(place: Place, home: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,28 @@ def test_a_server_is_followed(orthanc: Place, tmp_path: Path, capsys: pytest.Cap
     assert lab.view() == [1, 2, 4]
     assert lab.told(2) == ["first", "DELETE", "again"]
     check_history(lab.rows())
+
+
+def test_the_members_of_archives_are_followed(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lab = Lab(tmp_path, tmp_path / "scans", DuckdbTable(tmp_path / "w.duckdb", "d", "t"), capsys, "mine")
+    lab.folder.mkdir()
+    lab.run("dicom-stores", "create", "mine", f"--source={lab.folder}", "--archives")
+
+    def pack(*numbers: int) -> None:
+        with zipfile.ZipFile(lab.base / "new.zip", "w") as archive:
+            for number in numbers:
+                archive.writestr(f"{number}.dcm", bytes_of(tmp_path, number))
+        (lab.base / "new.zip").replace(lab.folder / "a.zip")
+
+    pack(1, 2, 3)
+    lab.write(4)
+    lab.follow()
+    lab.sync()
+    pack(2, 3, 5)
+    assert (lab.sync()["created"], lab.view()) == (1, [2, 3, 4, 5])
+    (lab.folder / "a.zip").write_bytes(b"PK\3\4 damaged")
+    lab.sync()
+    assert (lab.code, lab.view()) == (3, [2, 3, 4, 5])
+    (lab.folder / "a.zip").unlink()
+    lab.sync(GONE)
+    assert lab.view() == [4]

@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from email.message import Message
 from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -42,14 +43,11 @@ _CREDENTIALS = (
     "Set DICOMBQ_DICOMWEB_USERNAME and DICOMBQ_DICOMWEB_PASSWORD_FILE, or DICOMBQ_DICOMWEB_TOKEN_FILE; "
     "`~/.netrc` is read too."
 )
-_CHECK_URL = "Check the URL: it is the base of DICOMweb, as https://host/dicom-web."
+CHECK_URL = "Check the URL: it is the base of DICOMweb, as https://host/dicom-web."
+"""A hint."""
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
-
-
-class AnswerTooLong(Failed):
-    """An answer has more than `MAX_ANSWER` bytes."""
 
 
 def check_url(text: str) -> str:
@@ -115,14 +113,19 @@ class Server:
         return self._ask(lambda: self._request("GET", path, JSON, params=query), self._json_of, delays)
 
     @contextmanager
-    def stream(self, path: str, accept: str) -> Iterator[Response]:
-        """Open an answer whose body is read as it comes; an answer that breaks off is `Temporary`."""
+    def stream(self, path: str, accept: str) -> Iterator[tuple[Message, Iterator[bytes]]]:
+        """Open an answer: its headers, and its body in pieces as they arrive; one that breaks off is `Temporary`."""
         with self._ask(lambda: self._request("GET", path, accept), lambda answer: answer, self._delays) as answer:
-            try:
-                with _breaks(self.host):
-                    yield answer
-            except _Again as again:
-                raise again.error from None
+            headers = Message()
+            headers["Content-Type"] = answer.headers.get("Content-Type", "")
+            yield headers, self._pieces(answer)
+
+    def _pieces(self, answer: Response) -> Iterator[bytes]:
+        try:
+            with _breaks(self.host):
+                yield from answer.iter_content(_CHUNK)
+        except _Again as again:
+            raise again.error from None
 
     def post(self, path: str, body: Iterable[bytes], content_type: str) -> tuple[int, Any]:
         """Send a body, anew for each attempt; give the status and the answer, which tells what was stored.
@@ -182,7 +185,7 @@ class Server:
         status = answer.status_code
         if status < 300 or (status == 409 and answer.request.method == "POST"):
             return
-        said = f"the DICOMweb server [{self.host}] answered {status}"
+        said = self._answered(status)
         if status in _BUSY or status == 500:
             again = _Again(Temporary(said, "Run the command again later."), _retry_after(answer))
             again.attempts = len(_DELAYS) if status in _BUSY else 2  # 500 is often an instance's fault, and stays
@@ -192,8 +195,11 @@ class Server:
         if status == 403:
             raise NotPermitted(f"{said}: that is not permitted", self._role())
         if status in (404, 410):
-            raise NotFound(f"{said}: there is no such thing", _CHECK_URL)
-        raise Failed(said, f"{_CHECK_URL} The server's own log may say more.")
+            raise NotFound(f"{said}: there is no such thing", CHECK_URL)
+        raise Failed(said, f"{CHECK_URL} The server's own log may say more.")
+
+    def _answered(self, status: int) -> str:
+        return f"the DICOMweb server [{self.host}] answered {status}"
 
     def _role(self) -> str:
         if urlsplit(self.base).hostname == GOOGLE_HOST:
@@ -206,16 +212,16 @@ class Server:
             for chunk in answer.iter_content(_CHUNK):
                 body += chunk
                 if len(body) > MAX_ANSWER:
-                    raise AnswerTooLong(f"an answer of [{self.host}] has more than {MAX_ANSWER >> 20} MiB")
+                    raise Failed(f"an answer of [{self.host}] has more than {MAX_ANSWER >> 20} MiB")
         if not body.strip():
             return None
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:
             kind = answer.headers.get("Content-Type", "something").partition(";")[0]
-            raise NotFound(
+            raise Failed(
                 f"[{self.host}] answers with {printable(kind)}, not with DICOM JSON",
-                f"{_CHECK_URL} A sign-in page means that credentials are missing.",
+                f"{CHECK_URL} A sign-in page means that credentials are missing.",
             ) from None
 
 
