@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from dicombq.errors import DicombqError, Internal
 from dicombq.streaming.changes import Log
 from dicombq.streaming.delivery import Delivery
 from dicombq.streaming.destinations import Destination
-from dicombq.streaming.inventory import Inventory
+from dicombq.streaming.inventory import Inventory, inventory_errors
 from dicombq.system.signals import held_back
 from dicombq.warehouses.base import Warehouse
 
@@ -92,16 +95,19 @@ class Courier:
 
     def _try(self, delivery: Delivery) -> None:
         before = delivery.delivered
+        self.error = None
         try:
-            if self._to_prepare:
-                delivery.prepare()
-                self._to_prepare = False
-                self.prepared.set()
-            delivery.deliver()
-            self.error = None
-        except DicombqError as error:
-            self.error = error
+            with inventory_errors(self._folder):
+                if self._to_prepare:
+                    delivery.prepare()
+                    self._to_prepare = False
+                    self.prepared.set()
+                delivery.deliver()
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is tried again
+            self.error = error if isinstance(error, DicombqError) else _internal(error)
             self._to_prepare = True
+        with contextlib.suppress(sqlite3.Error):  # of a full disk
+            delivery.note_error(self.error)
         self.delivered, self.parked = delivery.delivered, delivery.parked
         if delivery.delivered > before:
             self._wait(self._spacing)
@@ -113,4 +119,5 @@ class Courier:
 
 
 def _internal(error: Exception) -> DicombqError:
-    return Internal(f"internal error ({type(error).__name__}) in a delivery")
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return Internal(f"internal error: {type(error).__name__} at {Path(where.filename).name}:{where.lineno}")

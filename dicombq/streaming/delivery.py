@@ -67,26 +67,16 @@ class Delivery:
 
     def prepare(self) -> None:
         """Finish the load that was begun, and take up a table that is new, or that somebody else wrote to."""
-        try:
-            self._deliver_begun()
-            if not self._is_adopted() or self._is_changed():
-                make_table(self.destination.config, self.warehouse, self._scratch())
-                adopt(self.inventory, self.destination, self.warehouse)
-        except DicombqError as error:
-            self._note_error(error)
-            raise
-        self._note_error(None)
+        self._deliver_begun()
+        if not self._is_adopted() or self._is_changed():
+            make_table(self.destination.config, self.warehouse, self._scratch())
+            adopt(self.inventory, self.destination, self.warehouse)
 
     def deliver(self) -> None:
         """Load all rows that the table has still to get."""
-        try:
+        self._deliver_begun()
+        while self._begin():
             self._deliver_begun()
-            while self._begin():
-                self._deliver_begun()
-        except DicombqError as error:
-            self._note_error(error)
-            raise
-        self._note_error(None)
 
     def has_work(self) -> bool:
         """Tell whether the table has still to get rows."""
@@ -110,7 +100,8 @@ class Delivery:
     def _noted(self, column: str) -> Any:
         return self.inventory.one(f"SELECT {column} FROM destinations WHERE id = ?", [self.destination.id])[0]
 
-    def _note_error(self, error: DicombqError | None) -> None:
+    def note_error(self, error: DicombqError | None) -> None:
+        """Note why the table gets nothing, or that it does again; log what is new."""
         before = self._noted("error")
         message = error.message if error else None
         if message != before:

@@ -13,6 +13,7 @@ delivered; what is not noted is found again by the next pass.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import sqlite3
@@ -23,7 +24,7 @@ from typing import Any
 
 from dicombq.errors import NewerState, StateDamaged
 from dicombq.names import StoreName
-from dicombq.system.files import sync_folder
+from dicombq.system.files import storage_errors, sync_folder
 
 _VERSION = 1
 _PATIENCE = 60.0  # seconds that another thread may take for its transaction
@@ -81,6 +82,17 @@ CREATE TABLE parked (
 """
 
 
+@contextlib.contextmanager
+def inventory_errors(folder: Path) -> Iterator[None]:
+    """Turn what the system and SQLite say about a stream's files into an error for a user, as `storage_errors` does."""
+    with storage_errors(folder):
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            code = errno.ENOSPC if "full" in str(error) else errno.EIO
+            raise OSError(code, os.strerror(code)) from None
+
+
 def stream_folder(home: Path, store: StoreName) -> Path:
     """Name the folder of a store's stream."""
     return home / "streams" / hashlib.sha256(str(store).encode()).hexdigest()[:32]
@@ -106,9 +118,12 @@ class Inventory:
         self.execute = self._connection.execute
         self.executemany = self._connection.executemany
         try:
+            _set_up(self._connection)
             (version,) = self.one("PRAGMA user_version")
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
             self.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise
             raise StateDamaged(
                 f"the inventory [{path}] cannot be read",
                 "Delete its folder; the next pass adopts what the tables hold.",
@@ -165,10 +180,12 @@ class Inventory:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")  # a power cut must not undo what a table was told
     connection.execute("PRAGMA temp_store = FILE")
-    return connection
 
 
 def _create(path: Path) -> None:
@@ -177,6 +194,7 @@ def _create(path: Path) -> None:
     os.close(os.open(temporary, os.O_RDWR | os.O_CREAT, 0o600))
     try:
         with contextlib.closing(_connect(temporary)) as connection:
+            _set_up(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_SCHEMA)
             connection.execute("INSERT INTO meta VALUES ('stream', ?)", [uuid.uuid4().hex])

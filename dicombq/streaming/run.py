@@ -15,7 +15,7 @@ from dicombq.operations.log import LogEntry
 from dicombq.stores.registry import RegisteredStore, StoreRegistry
 from dicombq.streaming.changes import Limit, Pass
 from dicombq.streaming.destinations import Destination
-from dicombq.streaming.inventory import Inventory
+from dicombq.streaming.inventory import Inventory, inventory_errors
 from dicombq.streaming.stream import Stream, open_stream
 from dicombq.streaming.watch import poll, watch
 from dicombq.system.files import write_atomic
@@ -95,6 +95,7 @@ class Runner:
         with self._errors():
             registry = StoreRegistry(self.stream.home)
             self.stream.registered = registry.get(self.stream.registered.name)
+            self._destinations = ()
             self._destinations = self.stream.begin(inventory, spaced=True)
             look = self._pass(inventory)
             for each in self._destinations:
@@ -102,8 +103,9 @@ class Runner:
             look.whole()
 
     def _look(self, inventory: Inventory, places: Sequence[str]) -> None:
-        with self._errors():
-            self._pass(inventory).places(places)
+        if self._destinations:
+            with self._errors():
+                self._pass(inventory).places(places)
 
     def _pass(self, inventory: Inventory) -> Pass:
         store = self.stream.open_store()
@@ -113,7 +115,8 @@ class Runner:
     def _errors(self) -> Iterator[None]:
         """Note what went wrong and go on: the next sweep tries again."""
         try:
-            yield
+            with inventory_errors(self.stream.folder):
+                yield
         except DicombqError as error:
             self._failed(error)
         else:

@@ -8,8 +8,8 @@ from typing import Any
 from dicombq.stores.registry import RegisteredStore
 from dicombq.streaming.configs import StreamConfig, configs_of
 from dicombq.streaming.destinations import key_of
-from dicombq.streaming.inventory import Inventory, stream_folder
-from dicombq.system.files import printable, storage_errors
+from dicombq.streaming.inventory import Inventory, inventory_errors, stream_folder
+from dicombq.system.files import printable
 from dicombq.system.locks import holder_of, is_locked
 from dicombq.system.times import now, to_microseconds
 
@@ -20,7 +20,7 @@ def describe(home: Path, registered: RegisteredStore) -> dict[str, Any]:
     own: dict[str, Any] = {"source": printable(registered.source), "running": None, "instances": 0, "failed": 0}
     tables: list[dict[str, Any]] = [{"tableUri": _uri(config)} for config in configs_of(registered)]
     if (folder / "inventory.sqlite").exists():
-        with storage_errors(folder), Inventory(folder) as inventory:
+        with inventory_errors(folder), Inventory(folder) as inventory:
             (own["instances"],) = inventory.one("SELECT count(*) FROM instances WHERE alive")
             (own["failed"],) = inventory.one("SELECT count(*) FROM failures")
             own["lastPass"] = inventory.meta("complete")

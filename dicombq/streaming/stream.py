@@ -20,10 +20,10 @@ from dicombq.streaming.changes import Limit, Pass, Progress
 from dicombq.streaming.configs import configs_of, is_numbered
 from dicombq.streaming.courier import Courier
 from dicombq.streaming.destinations import Destination, take_up
-from dicombq.streaming.inventory import Inventory, stream_folder
+from dicombq.streaming.inventory import Inventory, inventory_errors, stream_folder
 from dicombq.streaming.outbox import discard_unused
 from dicombq.streaming.rows import Counts
-from dicombq.system.files import open_private, storage_errors
+from dicombq.system.files import open_private
 from dicombq.system.locks import FileLock, Holder
 from dicombq.warehouses.registry import open_warehouse
 
@@ -120,7 +120,7 @@ class Stream:
         TooManyGone
             Where too many instances are gone; all else was delivered.
         """
-        with storage_errors(self.folder), Inventory(self.folder) as inventory:
+        with inventory_errors(self.folder), Inventory(self.folder) as inventory:
             destinations = self.begin(inventory, reconcile=reconcile)
             look = self._pass(inventory, destinations, limit)
             look.progress = progress
@@ -132,7 +132,7 @@ class Stream:
 
     def retry(self) -> Synced:
         """Bring what was parked, and read again what could not be read."""
-        with storage_errors(self.folder), Inventory(self.folder) as inventory:
+        with inventory_errors(self.folder), Inventory(self.folder) as inventory:
             destinations = {each.id: each for each in self.begin(inventory)}
             look = self._pass(inventory, list(destinations.values()), lambda total: total)
             parked = inventory.execute("SELECT destination, instance FROM parked").fetchall()
@@ -142,7 +142,7 @@ class Stream:
 
     def foresee(self, limit: Limit, *, reconcile: bool = False, progress: Progress = _nobody) -> Synced:
         """Tell what `sync` would do, and do nothing."""
-        with storage_errors(self.folder), Inventory(self.folder) as inventory, inventory.undone():
+        with inventory_errors(self.folder), Inventory(self.folder) as inventory, inventory.undone():
             destinations = take_up(inventory, configs_of(self.registered), self.registered.name)
             if reconcile:
                 inventory.execute("UPDATE destinations SET adopted = 0")
@@ -166,16 +166,16 @@ class Stream:
     def begin(self, inventory: Inventory, *, reconcile: bool = False, spaced: bool = False) -> list[Destination]:
         """Take up the tables that follow now, each with a courier, and wait a moment until they were looked at."""
         configs = configs_of(self.registered)
-        if not configs:
-            raise FailedPrecondition(
-                f"no table follows the store [{self.registered.name.store}]",
-                "Name one: dicombq stream configure STORE --bq-table=URI",
-            )
         destinations = take_up(inventory, configs, self.registered.name)
         if reconcile:
             inventory.execute("UPDATE destinations SET adopted = 0")
         for number in self.couriers.keys() - {each.id for each in destinations}:
             self.couriers.pop(number).stop(_STOPPING)
+        if not configs:
+            raise FailedPrecondition(
+                f"no table follows the store [{self.registered.name.store}]",
+                "Name one: dicombq stream configure STORE --bq-table=URI",
+            )
         for each in destinations:
             if each.id in self.couriers:
                 self.couriers[each.id].prepare()
@@ -244,7 +244,7 @@ def open_stream(home: Path, registered: RegisteredStore, lock_timeout: float | N
         Naming the process that runs it.
     """
     folder = stream_folder(home, registered.name)
-    with storage_errors(folder):
+    with inventory_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         what = f"the stream of [{registered.name.store}]"
         with FileLock.acquire(folder / "lock", what, Holder.process(), lock_timeout or 0.0):

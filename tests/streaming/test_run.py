@@ -227,3 +227,35 @@ def _is_in_the_middle(lab: Lab) -> bool:
     """Tell whether a kill left rows that are still to be delivered."""
     described: dict[str, Any] = lab.run("stream", "describe", str(lab.folder))["dicombq"]
     return any(table.get("pending") for table in described["tables"])
+
+
+def test_a_store_that_no_table_follows_any_more_is_waited_for(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    lab.follow()
+    with running(lab, "--interval=1s") as process:
+        wait_for(shows(lab, 1))
+        lab.run("stream", "clear", str(lab.folder))
+        assert process.stderr
+        assert "no table follows" in process.stderr.readline()
+        lab.write(2)
+        time.sleep(3)  # longer than a file takes that is followed
+        assert lab.view() == [1]
+        lab.follow()
+        wait_for(shows(lab, 1, 2))
+    assert lab.told(1) == ["first"]
+
+
+def test_a_locked_duckdb_file_is_waited_for(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.follow()
+    with running(lab, "--interval=1h", "--lock-timeout=0s"):
+        wait_for(lambda: "FOLLOWING" in str(lab.describe()))
+        script = f"import duckdb, sys; c = duckdb.connect({str(lab.table.file)!r}); print(flush=True); sys.stdin.read()"
+        with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            assert holder.stdout
+            holder.stdout.readline()
+            lab.write(1)
+            wait_for(lambda: "is locked by" in str(lab.describe().get("error")))
+            holder.communicate()
+        wait_for(shows(lab, 1))
