@@ -84,6 +84,7 @@ class Runner:
                 continue
             with contextlib.suppress(FileNotFoundError):
                 yield from watch(folder, self.stop, self.interval)
+            yield None  # the folder is another one
 
     def _one_sweep(self) -> Iterator[None]:
         for _ in poll(self.stop, self.interval):

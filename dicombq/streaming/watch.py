@@ -25,15 +25,15 @@ class Quiet:
     Parameters
     ----------
     root
-        The folder; where it is another one, as a disk that was unmounted leaves it, nothing is believed.
+        The folder; where it becomes another one, as a disk that is unmounted leaves it, nothing is believed any more.
     """
 
     root: str
-    _device: int = field(init=False)
+    _identity: tuple[int, int] = field(init=False)
     _places: dict[str, tuple[Print, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._device = os.stat(self.root).st_dev
+        self._identity = _identity(self.root)
 
     def add(self, path: str) -> None:
         """Note that something happened at a place."""
@@ -50,22 +50,25 @@ class Quiet:
                 self._places[path] = (after, present)
             elif present - since >= _QUIET:
                 ready.append(path)
-        if not self._is_there():
-            ready = [path for path in ready if os.path.lexists(path)]
-            self._places = {}
         for path in ready:
-            self._places.pop(path, None)
+            del self._places[path]
+        if not self.is_there():  # looked at last: what is gone may be gone with the disk
+            return []
         return [os.path.relpath(path, self.root) for path in ready if path != self.root]
 
-    def _is_there(self) -> bool:
+    def is_there(self) -> bool:
+        """Tell whether the folder is still the one that it was."""
         try:
-            return os.stat(self.root).st_dev == self._device
+            return _identity(self.root) == self._identity
         except OSError:
             return False
 
 
 def watch(folder: str, stop: threading.Event, interval: float) -> Iterator[list[str] | None]:
-    """Stream the places that changed, whenever some are quiet; None when it is time for a sweep."""
+    """Stream the places that changed, whenever some are quiet; None when it is time for a sweep.
+
+    It ends where the folder becomes another one, whose events it would not get.
+    """
     from watchfiles import watch as watch_files  # noqa: PLC0415 - only streams that run need it
 
     quiet = Quiet(folder)
@@ -86,6 +89,8 @@ def watch(folder: str, stop: threading.Event, interval: float) -> Iterator[list[
             quiet.add(path)
         if places := quiet.take():
             yield places
+        if not quiet.is_there():
+            return
         if time.monotonic() >= sweep:
             yield None
             sweep = time.monotonic() + interval
@@ -95,6 +100,11 @@ def poll(stop: threading.Event, interval: float) -> Iterator[None]:
     """Tell when it is time for a sweep."""
     while not stop.wait(interval):
         yield None
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def _print(path: str) -> Print:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 
 from dicombq.errors import Locked
 from tests.fakes.bigquery import BigQueryFake
+from tests.instances import write_instance
 from tests.streaming.conftest import Lab
 from tests.streaming.tables import bigquery_table, check_history, numbers, rows_of, view_of
 
@@ -151,7 +153,23 @@ def test_a_folder_that_is_gone_is_waited_for(duckdb_lab: Lab) -> None:
         lab.folder.rename(lab.base / "away")
         assert process.stderr
         assert "there is no folder" in process.stderr.readline()
-        (lab.base / "away").rename(lab.folder)
+        shutil.copytree(lab.base / "away", lab.folder)
+        lab.write(3)
+        wait_for(shows(lab, 1, 2, 3))
+    assert lab.told(1) == ["first"]
+
+
+def test_events_come_from_a_folder_that_takes_the_place_of_the_old_one(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    lab.follow()
+    with running(lab, "--interval=1h"):
+        wait_for(shows(lab, 1))
+        shutil.copytree(lab.folder, lab.base / "copy")
+        write_instance(lab.base / "copy" / "2.dcm", 2, StudyDescription="first")
+        lab.folder.rename(lab.base / "away")
+        (lab.base / "copy").rename(lab.folder)
+        wait_for(shows(lab, 1, 2))
         lab.write(3)
         wait_for(shows(lab, 1, 2, 3))
     assert lab.told(1) == ["first"]
@@ -166,9 +184,10 @@ def test_systemd_and_a_health_file_are_told(duckdb_lab: Lab) -> None:
         channel.bind(str(lab.base / "notify"))
         channel.settimeout(_LONG)
         with running(lab, f"--health-file={health}", NOTIFY_SOCKET=str(lab.base / "notify")) as process:
-            assert channel.recv(100) == b"READY=1"
+            while channel.recv(100) != b"READY=1":
+                pass
             assert channel.recv(100) == b"STATUS=following\nWATCHDOG=1"
-            wait_for(health.exists)
+            wait_for(lambda: health.exists() and "lastLook" in health.read_text())
             state = json.loads(health.read_text())
             assert (state["healthy"], next(iter(state["stores"].values())).keys()) == (True, {"lastLook"})
             process.send_signal(signal.SIGINT)
