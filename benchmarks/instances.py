@@ -14,9 +14,10 @@ are its own, and its other functional groups are those of its neighbours.
 
 from __future__ import annotations
 
+import itertools
 import random
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -176,7 +177,15 @@ def write(folder: Path, kind: str, seeds: range) -> list[Path]:
 
 
 def write_many(folder: Path, count: int, templates: int = 100) -> None:
-    """Write `count` CT headers without pixel data, distinct instances: the UIDs of a hundred headers made anew."""
+    """Write `count` CT headers without pixel data, distinct instances, a thousand to a folder."""
+    for number, data in zip(range(count), endless(templates), strict=False):
+        if number % 1000 == 0:
+            (folder / f"{number // 1000:05d}").mkdir(parents=True)
+        (folder / f"{number // 1000:05d}" / f"{number % 1000:03d}.dcm").write_bytes(data)
+
+
+def endless(templates: int = 100) -> Iterator[bytes]:
+    """Make CT headers without pixel data, distinct instances: the UIDs of a hundred headers made anew."""
     old = ROOT.encode() + b"."
     headers = []
     for number in range(templates):
@@ -184,12 +193,9 @@ def write_many(folder: Path, count: int, templates: int = 100) -> None:
         data = ct(Lot(rng, rng)).removesuffix(_pixel_head())
         tag = struct.pack("<HH", 0x0008, 0x0018) + b"UI"
         headers.append((data, data.index(old, data.index(tag)) + len(old)))
-    for number in range(count):
+    for number in itertools.count():
         data, position = headers[number % templates]
-        if number % 1000 == 0:
-            (folder / f"{number // 1000:05d}").mkdir(parents=True)
-        changed = data[:position] + f"1{number:035d}".encode() + data[position + 36 :]
-        (folder / f"{number // 1000:05d}" / f"{number % 1000:03d}.dcm").write_bytes(changed)
+        yield data[:position] + f"1{number:035d}".encode() + data[position + 36 :]
 
 
 def _tag(keyword: str) -> int:

@@ -17,6 +17,7 @@
     │   ├── StoreExists           ALREADY_EXISTS (6)        4
     │   ├── SchemaConflict
     │   ├── TooManyColumns
+    │   ├── TooManyGone
     │   ├── NotAWarehouse
     │   ├── OperationEnded
     │   ├── NewerState
@@ -157,6 +158,10 @@ class SchemaConflict(FailedPrecondition):
 
 class TooManyColumns(FailedPrecondition):
     """The table would have more columns than BigQuery allows."""
+
+
+class TooManyGone(FailedPrecondition):
+    """So many instances are gone from a store that it may not be there itself."""
 
 
 class NotAWarehouse(FailedPrecondition):

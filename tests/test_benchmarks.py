@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import buckets, instances, readers
+from benchmarks import buckets, instances, inventory, readers
 from benchmarks.table import markdown
 from dicombq.rows import reader, walker
 from tests import gcs_server
@@ -63,3 +63,9 @@ def test_headers_of_a_bucket_are_measured_in_three_ways(home: Path, monkeypatch:
         "dicombq",
     ]
     assert requests.startswith("1.00 requests and 32.0 KB an instance")
+
+
+def test_a_pass_over_an_unchanged_store_is_measured() -> None:
+    headings, _, row = inventory.section(files=1000, repeat=1).splitlines()
+    assert headings.count("|") == row.count("|") == 7
+    assert row.startswith("| 1,000 |")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
@@ -48,6 +48,15 @@ def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     if not match:
         raise click.BadParameter(f"'{value}' is not a duration such as 30s, 15m, 12h or 30d.", ctx, param)
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+def limit(ctx: click.Context, param: click.Parameter, value: str) -> Callable[[int], int]:
+    """Take a number or a share, ``100`` or ``5%``, and give the function that tells how many of a total that is."""
+    match = re.fullmatch(r"(\d+)(%?)", value)
+    if not match or (match[2] and int(match[1]) > 100):
+        raise click.BadParameter(f"'{value}' is neither a number nor a share such as 5%.", ctx, param)
+    number = int(match[1])
+    return (lambda total: total * number // 100) if match[2] else (lambda _total: number)
 
 
 def check_cloud_logging(ctx: click.Context, param: click.Parameter, value: bool) -> bool:

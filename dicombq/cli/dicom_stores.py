@@ -12,6 +12,7 @@ from dicombq.cli.render import Output
 
 if TYPE_CHECKING:
     from dicombq.stores.base import StoreOptions
+    from dicombq.stores.registry import RegisteredStore
 
 group = Group(
     "dicom-stores",
@@ -32,6 +33,12 @@ group = Group(
 _COLUMNS = {"ID": "id", "LOCATION": "location", "SOURCE": "source", "BQDESTINATION": "destinations"}
 
 _STORE = click.argument("store", metavar="STORE")
+_STREAM_CONFIGS = click.option(
+    "--stream-configs",
+    metavar="URIS",
+    help="Up to five tables that follow the store, separated by commas: bq://PROJECT.DATASET.TABLE,... An empty one "
+    "leaves none. `dicombq stream configure` has more options.",
+)
 
 
 @click.command(
@@ -47,6 +54,7 @@ Examples:
 @click.option(
     "--source", required=True, metavar="SOURCE", help="Where the instances lie: a folder, a file or a DICOMweb server."
 )
+@_STREAM_CONFIGS
 @store_options
 @common_options
 @click.pass_obj
@@ -54,6 +62,7 @@ def create(
     output: Output,
     store: str,
     source: str,
+    stream_configs: str | None,
     options: StoreOptions,
     project: str | None,
     location: str | None,
@@ -68,9 +77,23 @@ def create(
 
     parent = config.parent(project, location, dataset)
     name = store_name(store, parent)
-    registered = RegisteredStore(name, absolute_source(source, parent, options), options)
-    StoreRegistry(config.home()).create(registered)
+    created = RegisteredStore(name, absolute_source(source, parent, options), options)
+    registry = StoreRegistry(config.home())
+    if registry.find(name) is None:
+        created = _with_stream_configs(created, stream_configs)
+    registry.create(created)
     output.status(f"Created dicomStore [{name.store}].")
+
+
+def _with_stream_configs(store: RegisteredStore, uris: str | None) -> RegisteredStore:
+    """Let the tables follow a store that `--stream-configs` names; None leaves it as it is."""
+    if uris is None:
+        return store
+    from dicombq.streaming.configs import plain_configs, prepare, with_configs
+
+    configs = plain_configs(uris.split(",") if uris else [])
+    prepare(configs)
+    return with_configs(store, configs)
 
 
 @click.command(
@@ -122,35 +145,48 @@ def _with_columns(store: dict[str, Any]) -> dict[str, Any]:
 @click.command(
     "update",
     cls=Command,
-    short_help="Change where the instances of a registered store lie.",
-    epilog="Example: dicombq dicom-stores update scans --source=/new/disk/scans",
+    short_help="Change where a store's instances lie, or which tables follow it.",
+    epilog="""\b
+Examples:
+  dicombq dicom-stores update scans --source=/new/disk/scans
+  dicombq dicom-stores update scans --stream-configs=bq://my-project.my_dataset.scans""",
 )
 @_STORE
-@click.option("--source", required=True, metavar="SOURCE", help="Where the instances lie now.")
+@click.option("--source", metavar="SOURCE", help="Where the instances lie now.")
+@_STREAM_CONFIGS
 @store_options
 @common_options
 @click.pass_obj
 def update(
     output: Output,
     store: str,
-    source: str,
+    source: str | None,
+    stream_configs: str | None,
     options: StoreOptions,
     project: str | None,
     location: str | None,
     dataset: str | None,
 ) -> None:
-    """Give STORE another source, with the options that are given here."""
+    """Give STORE another source, with the options that are given here, or other tables that follow it."""
     from dataclasses import replace
 
+    from dicombq.errors import InvalidArgument
     from dicombq.names import store_name
     from dicombq.stores.registry import StoreRegistry, absolute_source
 
     parent = config.parent(project, location, dataset)
     name = store_name(store, parent)
     registry = StoreRegistry(config.home())
-    registry.get(name)
-    found = absolute_source(source, parent, options)
-    changed = registry.update(name, lambda before: replace(before, source=found, options=options))
+    before = registry.get(name)
+    if source is None and stream_configs is None:
+        raise InvalidArgument("there is nothing to update", "Give --source, --stream-configs, or both.")
+    place, its_options = before.source, before.options
+    if source is not None:
+        place, its_options = absolute_source(source, parent, options), options
+    configs = _with_stream_configs(before, stream_configs).stream_configs
+    changed = registry.update(
+        name, lambda before: replace(before, source=place, options=its_options, stream_configs=configs)
+    )
     output.status(f"Updated dicomStore [{name.store}].")
     output.resource(changed.to_api())
 

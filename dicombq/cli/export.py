@@ -115,7 +115,7 @@ def bq(
     The exit code is 3 where some instances could not be read: see `dicombq operations logs`.
     """
     from dicombq.cli.operations import run_task
-    from dicombq.export.request import BigQueryDestination, ExportRequest
+    from dicombq.export.request import ExportRequest
     from dicombq.export.task import export_task
     from dicombq.names import BigQueryTable
     from dicombq.operations.kinds import Settings
@@ -123,6 +123,7 @@ def bq(
     from dicombq.stores.registry import open_store
     from dicombq.table.disposition import Disposition
     from dicombq.table.mapping import MAX_ELEMENT_SIZE
+    from dicombq.warehouses.destination import BigQueryDestination
     from dicombq.warehouses.registry import find_table
 
     if overwrite_table and write_disposition:

@@ -22,6 +22,7 @@ cli = click.version_option(__version__, prog_name="dicombq", message="%(prog)s %
             "import": "dicombq.cli.imports:group",
             "operations": "dicombq.cli.operations:group",
             "query": "dicombq.cli.query:query",
+            "stream": "dicombq.cli.stream:group",
         },
         help="Export DICOM metadata, wherever it lies, to a BigQuery table or an embedded DuckDB file.",
         epilog="Example: dicombq export bq ./scans",

@@ -63,6 +63,11 @@ class Output:
         return self._format in ("json", "yaml")
 
     @property
+    def is_asked(self) -> bool:
+        """Whether somebody wants the result even where it is that nothing happened."""
+        return self._format is not None or _is_terminal(sys.stdout)
+
+    @property
     def is_table(self) -> bool:
         """Whether lists are printed as tables, for people."""
         return self._format in (None, "table")

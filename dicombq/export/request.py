@@ -6,35 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dicombq.names import TableUri, read_table_uri
+from dicombq.names import read_table_uri
 from dicombq.shards.work import filter_config
 from dicombq.stores.base import Store
 from dicombq.stores.filters import Filter
 from dicombq.table.disposition import Disposition
-from dicombq.table.fields import Field
-from dicombq.table.mapping import MAX_ELEMENT_SIZE, flattened_fields, json_fields
-
-
-@dataclass(frozen=True)
-class BigQueryDestination:
-    """Where the rows go and how (``rest_api.md``, GoogleCloudHealthcareV1DicomBigQueryDestination).
-
-    Parameters
-    ----------
-    schema_json
-        One JSON column for all elements, in place of a column for each.
-    """
-
-    table: TableUri
-    disposition: Disposition = Disposition.NONE
-    schema_json: bool = False
-    include_source_store: bool = False
-
-    def fields(self, paths: set[str]) -> tuple[Field, ...]:
-        """Give the fields of rows with these column paths."""
-        if self.schema_json:
-            return json_fields(source_store=self.include_source_store)
-        return flattened_fields(paths, source_store=self.include_source_store)
+from dicombq.table.mapping import MAX_ELEMENT_SIZE
+from dicombq.warehouses.destination import BigQueryDestination
 
 
 @dataclass(frozen=True)

@@ -18,16 +18,14 @@ import orjson
 
 from dicombq.export.area import Attempt, StagingArea
 from dicombq.operations.log import LogEntry
-from dicombq.rows.base import join
 from dicombq.rows.record import Record
 from dicombq.shards.duplicates import digest
 from dicombq.shards.receipts import Receipts
 from dicombq.shards.work import log_entry
+from dicombq.stores import lines
 from dicombq.stores.base import Failure, Found, InstanceRef, Result, Store
 from dicombq.stores.filters import Filter, load_filter
-
-MAX_ROW_SIZE = 100 << 20
-"""Bytes of a JSON row in a BigQuery load."""
+from dicombq.stores.lines import finish_line, json_body
 
 
 @dataclass(frozen=True)
@@ -137,8 +135,8 @@ class _ShardWriter:
                 self._receipt.skipped += 1
                 self._receipt.unwanted += 1
                 return
-            line = _line(result, self._source_store)
-            if len(line) <= MAX_ROW_SIZE:
+            line = finish_line(json_body(result), result.updated, self._source_store)
+            if len(line) <= lines.MAX_ROW_SIZE:
                 self._add(result, line)
                 return
             result = Failure(result.ref, "OUT_OF_RANGE", "the row has more than 100 MiB")
@@ -173,18 +171,6 @@ class _ShardWriter:
         self._receipt.column_sets = [sorted(columns) for columns in self._sets]
         self._receipt.matched = sorted(self._matched)
         return self._receipt
-
-
-def _line(found: Found, source_store: str | None) -> bytes:
-    """Write a row with what concerns not its elements but its object."""
-    extra: dict[str, Any] = {"Type": "CREATE", "LastUpdated": found.updated}
-    if found.storage_class:
-        extra["StorageClass"] = found.storage_class
-    if found.size is not None:
-        extra["BlobStorageSize"] = found.size
-    if source_store is not None:
-        extra["SourceDicomStore"] = source_store
-    return join(found.row.json, extra) + b"\n"
 
 
 def receipts_in(folder: Path) -> Receipts[Receipt]:

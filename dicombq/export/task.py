@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from dicombq.stores.base import StoreOptions
 from dicombq.stores.registry import reopen_store
 from dicombq.system.files import printable
 from dicombq.warehouses.base import Warehouse
-from dicombq.warehouses.registry import open_warehouse
+from dicombq.warehouses.registry import open_warehouse, table_key
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,7 @@ class ExportTask:
     @property
     def lock(self) -> tuple[str, str]:
         """The table, by whatever path and case it is named."""
-        table = self.export_request.destination.table
-        name = str(table)
-        if isinstance(table, DuckdbTable):
-            name = f"{os.path.realpath(table.file)}/{table.dataset.lower()}.{table.table.lower()}"
-        return name, f"the table [{self.target}]"
+        return table_key(self.export_request.destination.table), f"the table [{self.target}]"
 
     def request(self) -> dict[str, Any]:
         """Print the request as the API does."""

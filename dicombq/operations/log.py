@@ -6,9 +6,11 @@ import contextlib
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
+
+from dicombq.system.times import now
 
 _NAMES = re.compile(r"\[[^\]]*\]")
 _MAX_GROUPS = 10_000
@@ -23,6 +25,19 @@ class LogEntry:
     uri: str
     tag: str
     message: str
+
+
+def timed(entries: Iterable[LogEntry]) -> list[dict[str, str]]:
+    """Give the lines of entries that are logged now."""
+    moment = now()
+    return [{"time": moment, **asdict(entry)} for entry in entries]
+
+
+def write_lines(file: IO[bytes], lines: Iterable[Mapping[str, str]]) -> None:
+    """Append lines to a log."""
+    for line in lines:
+        file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+    file.flush()
 
 
 def read_log(path: Path, severities: Collection[str] = (), reason: str | None = None) -> Iterator[dict[str, str]]:

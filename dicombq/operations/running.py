@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -11,7 +10,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from pathlib import Path
 
 from dicombq.errors import (
@@ -25,7 +23,7 @@ from dicombq.errors import (
     StorageFull,
     Temporary,
 )
-from dicombq.operations.log import LogEntry
+from dicombq.operations.log import LogEntry, timed, write_lines
 from dicombq.operations.state import Operation, OperationError, State
 from dicombq.system.files import open_private, write_atomic
 from dicombq.system.locks import FileLock
@@ -123,13 +121,9 @@ class RunningOperation:
 
     def log(self, entries: Iterable[LogEntry]) -> None:
         """Append to the log."""
-        moment = now()
-        lines = [{"time": moment, **asdict(entry)} for entry in entries]
-        for line in lines:
-            if line["severity"] == "DEBUG":
-                self.debug[line["message"]] += 1
-            self._log.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-        self._log.flush()
+        lines = timed(entries)
+        self.debug.update(line["message"] for line in lines if line["severity"] == "DEBUG")
+        write_lines(self._log, lines)
         for take in self.also_log_to:
             take(lines)
 

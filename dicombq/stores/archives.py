@@ -23,7 +23,7 @@ from isal import igzip
 from dicombq.names import StoreName
 from dicombq.rows.base import Unreadable
 from dicombq.rows.record import Record
-from dicombq.stores.base import Failure, InstanceRef, Result, Skipped, Store, StoreOptions
+from dicombq.stores.base import Failure, FollowedStore, InstanceRef, Result, Skipped, StoreOptions
 from dicombq.stores.filters import Filter
 from dicombq.stores.reading import Contents, Reading
 
@@ -77,7 +77,7 @@ class MemberRef(NamedTuple):
     size: int
 
 
-class Openable(Store[Any], Protocol):
+class Openable(FollowedStore[Any], Protocol):
     """A store that gives the bytes of what it lists."""
 
     def contents(self, ref: Any) -> contextlib.AbstractContextManager[Contents]:
@@ -156,6 +156,20 @@ class ArchiveStore:
             yield Failure(ref, fault.code, fault.reason)
         except OSError as error:
             yield self.inner.failure(ref, error)
+
+    @property
+    def folder(self) -> str | None:
+        """The store's."""
+        return self.inner.folder
+
+    def versions(self, prefix: str = "") -> Iterator[tuple[InstanceRef, str] | Failure | Skipped]:
+        """Stream what the store does, archives by their members, which have another version where the archive has."""
+        for entry in self.inner.versions(prefix):
+            if isinstance(entry, Failure | Skipped) or not entry[0].uri.lower().endswith(_SUFFIXES):
+                yield entry
+            else:
+                for member in self._members(entry[0]):
+                    yield (member, entry[1]) if isinstance(member, MemberRef) else member
 
     @contextlib.contextmanager
     def original(self, ref: InstanceRef, updated: str) -> Iterator[Iterator[bytes]]:

@@ -159,3 +159,16 @@ class Store(Protocol[RefT]):
     def read(self, refs: Iterable[RefT], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         """Read each reference; no fault of an instance ends the iteration."""
         ...
+
+
+class FollowedStore(Store[RefT], Protocol[RefT]):
+    """A store that tells what has changed in it."""
+
+    @property
+    def folder(self) -> str | None:
+        """The local folder whose file-system events tell of changes; None where a store has to be polled."""
+        ...
+
+    def versions(self, prefix: str = "") -> Iterator[tuple[RefT, str] | Failure | Skipped]:
+        """Stream what `list` does, each with its version: a text that is another one where the content may be."""
+        ...

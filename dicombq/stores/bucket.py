@@ -136,6 +136,16 @@ class BucketStore:
         if is_empty and key and (single := interruptible(lambda: self._client.state(str(self.root.with_key(key))))):
             yield single
 
+    @property
+    def folder(self) -> None:
+        """None: a bucket has to be polled."""
+        return
+
+    def versions(self, prefix: str = "") -> Iterator[tuple[ObjectRef, str]]:
+        """Stream every object with its version: its generation or ETag, and its class."""
+        for ref in self.list(prefix):
+            yield ref, f"{ref.version} {ref.storage_class}"
+
     @contextlib.contextmanager
     def original(self, ref: ObjectRef, updated: str) -> Iterator[Iterator[bytes]]:
         """Open an object, in the state in which it was listed; errors are those of `read`, and of the protocol."""

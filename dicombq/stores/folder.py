@@ -16,7 +16,7 @@ from dicombq.errors import Failed, InvalidArgument, NotFound, NotPermitted
 from dicombq.names import Parent, StoreName
 from dicombq.rows.base import Unreadable
 from dicombq.rows.record import Record
-from dicombq.stores.base import PLAIN, Failure, InstanceRef, Result, Skipped, StoreOptions
+from dicombq.stores.base import PLAIN, Failure, InstanceRef, Outcome, Result, Skipped, StoreOptions
 from dicombq.stores.filters import Filter
 from dicombq.stores.reading import Contents, Reading
 from dicombq.system.files import printable
@@ -129,6 +129,30 @@ class FolderStore:
                 if folder == top:  # an empty table must not replace a good one for this
                     raise Failed(f"the folder [{printable(folder)}] {_reason(error)[1]}", "Look at its disk.") from None
                 yield Failure(FileRef(folder), *_reason(error))
+
+    @property
+    def folder(self) -> str | None:
+        """The folder, which tells of what happens in it; None for a single file."""
+        return self.source if self.root.is_dir() else None
+
+    def versions(self, prefix: str = "") -> Iterator[tuple[FileRef, str] | Failure | Skipped]:
+        """Stream every regular file with its version; errors are those of `list`.
+
+        A file has another version where size, time or inode are others: one that was renamed over it with the time of
+        the old one is another, one whose permissions were changed is not.
+        """
+        for entry in self.list(prefix):
+            if isinstance(entry, Outcome):
+                yield entry
+                continue
+            try:
+                status = os.stat(entry.uri)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                yield Failure(entry, *_reason(error))
+            else:
+                yield entry, f"{status.st_size}.{status.st_mtime_ns}.{status.st_ino}"
 
     @contextlib.contextmanager
     def original(self, ref: FileRef, updated: str) -> Iterator[Iterator[bytes]]:

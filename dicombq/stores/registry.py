@@ -20,7 +20,7 @@ from typing import Any
 
 from dicombq.errors import InvalidArgument, NotFound, StateDamaged, StoreExists
 from dicombq.names import Parent, StoreName, is_object_uri, is_store_name, parse_object_uri, store_name
-from dicombq.stores.base import PLAIN, Store, StoreOptions
+from dicombq.stores.base import PLAIN, FollowedStore, Store, StoreOptions
 from dicombq.stores.bucket import BucketStore
 from dicombq.stores.folder import FolderStore
 from dicombq.system.files import printable, storage_errors, write_atomic
@@ -62,7 +62,7 @@ class RegisteredStore:
         source = own.pop("source")
         return cls(store_name(state["name"], Parent()), source, StoreOptions(**own), state.get("streamConfigs", ()))
 
-    def open(self) -> Store[Any]:
+    def open(self) -> FollowedStore[Any]:
         """Open its source; errors are those of `open_store`."""
         return reopen_store(self.name, _open_source(self.source, self.name.parent, self.options).source, self.options)
 
@@ -180,11 +180,7 @@ def open_store(
     NotPermitted
         Where it cannot be read.
     """
-    registry = StoreRegistry(home)
-    if is_store_name(text) and not os.path.exists(text):
-        registered: RegisteredStore | None = registry.get(store_name(text, parent))
-    else:
-        registered = registry.find(StoreName(parent, text)) if _ID.fullmatch(text) else None
+    registered = _find_registered(text, parent, StoreRegistry(home))
     if registered is None:
         return _open_source(text, parent, options)
     if options != PLAIN:
@@ -192,9 +188,46 @@ def open_store(
             f"[{registered.name.store}] is a registered store, which has options of its own",
             "Change them with `dicombq dicom-stores update`.",
         )
-    if os.path.exists(text):
-        warn(f"[{text}] is taken for the registered store; write ./{text} for the folder.")
+    _tell_apart(text, registered, warn)
     return registered.open()
+
+
+def registered_store(text: str, parent: Parent, home: Path, warn: Callable[[str], None]) -> RegisteredStore:
+    """Give the registered store that a command's STORE names, by its name or by its source.
+
+    A source that is not registered yet is given as it would be.
+
+    Raises
+    ------
+    StoreExists
+        Where a store of another source has the ID that the source would get.
+    NotFound, NotPermitted
+        As `open_store`.
+    """
+    registry = StoreRegistry(home)
+    found = _find_registered(text, parent, registry)
+    if found is not None:
+        _tell_apart(text, found, warn)
+        return found
+    store = _open_source(text, parent, PLAIN)
+    registered = registry.find(store.name) or RegisteredStore(store.name, store.source)
+    if os.path.realpath(registered.source) != os.path.realpath(store.source):
+        raise StoreExists(
+            f"there is a store [{store.name.store}] already, of another source",
+            "Register this one under another ID: dicombq dicom-stores create ID --source=SOURCE",
+        )
+    return registered
+
+
+def _tell_apart(text: str, registered: RegisteredStore, warn: Callable[[str], None]) -> None:
+    if os.path.exists(text) and os.path.realpath(text) != os.path.realpath(registered.source):
+        warn(f"[{text}] is taken for the registered store; write ./{text} for the folder.")
+
+
+def _find_registered(text: str, parent: Parent, registry: StoreRegistry) -> RegisteredStore | None:
+    if is_store_name(text) and not os.path.exists(text):
+        return registry.get(store_name(text, parent))
+    return registry.find(StoreName(parent, text)) if _ID.fullmatch(text) else None
 
 
 def is_web_url(text: str) -> bool:
@@ -202,7 +235,7 @@ def is_web_url(text: str) -> bool:
     return _WEB.match(text) is not None
 
 
-def reopen_store(name: StoreName, source: str, options: StoreOptions) -> Store[Any]:
+def reopen_store(name: StoreName, source: str, options: StoreOptions) -> FollowedStore[Any]:
     """Give a store by its `source`; it may be gone, and need not be there to load rows."""
     if is_object_uri(source):
         return _with_archives(BucketStore(name, parse_object_uri(source), options))
@@ -218,7 +251,7 @@ def absolute_source(source: str, parent: Parent, options: StoreOptions) -> str:
     return _open_source(source, parent, options).source
 
 
-def _open_source(text: str, parent: Parent, options: StoreOptions) -> Store[Any]:
+def _open_source(text: str, parent: Parent, options: StoreOptions) -> FollowedStore[Any]:
     if is_object_uri(text) and not os.path.exists(text):
         return _with_archives(BucketStore.open(text, parent, options))
     if is_web_url(text) and not os.path.exists(text):
@@ -234,7 +267,7 @@ def _open_source(text: str, parent: Parent, options: StoreOptions) -> Store[Any]
     return _with_archives(FolderStore.open(text, parent, options))
 
 
-def _with_archives(store: FolderStore | BucketStore) -> Store[Any]:
+def _with_archives(store: FolderStore | BucketStore) -> FollowedStore[Any]:
     if not store.options.archives:
         return store
     from dicombq.stores.archives import ArchiveStore  # noqa: PLC0415 - few need zipfile and tarfile

@@ -33,8 +33,8 @@ class Holder:
     since: str
 
     def __str__(self) -> str:
-        what = f"operation {self.operation}" if self.operation else "an export"
-        return f"{what} (process {self.pid} on {self.host}, since {self.since})"
+        process = f"process {self.pid} on {self.host}, since {self.since}"
+        return f"operation {self.operation} ({process})" if self.operation else process
 
     @classmethod
     def process(cls, operation: str = "", pid: int | None = None) -> Holder:

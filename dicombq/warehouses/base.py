@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dicombq.errors import DestinationChanged
 from dicombq.names import TableUri
 from dicombq.table.disposition import Action, Disposition, TableState
 from dicombq.table.fields import Conflict, Field, Merge, check_limits, merge
+from dicombq.table.mapping import SOURCE_DICOM_STORE, UID_COLUMNS
 
 TableT_contra = TypeVar("TableT_contra", contravariant=True)
 
@@ -23,10 +24,13 @@ class Table:
     ----------
     fields
         Empty where there is no table.
+    rows
+        How many there are.
     """
 
     state: TableState
     fields: tuple[Field, ...] = ()
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,41 @@ class LoadResult:
         How many it added.
     fields
         The table's, after it.
+    total
+        How many rows the table has, after it.
+    refused
+        Rows that were left out, by their position, and why; only of `Warehouse.insert`.
     """
 
     rows: int
     fields: tuple[Field, ...]
+    total: int
+    refused: Mapping[int, str] = field(default_factory=dict)
+
+
+class TableRow(NamedTuple):
+    """Which instance a row of a table is.
+
+    Parameters
+    ----------
+    uids
+        Study, Series and SOP Instance UID, empty where there is none.
+    updated
+        LastUpdated in microseconds since 1970; None for NULL.
+    deleted
+        Whether its Type is DELETE.
+    source_store
+        The value of SourceDicomStore; None where there is none.
+    """
+
+    uids: tuple[str, str, str]
+    updated: int | None
+    deleted: bool
+    source_store: str | None
+
+
+IDENTITY = (*UID_COLUMNS, "LastUpdated", "Type", SOURCE_DICOM_STORE.name)
+"""The columns that a `TableRow` is made of; a table may lack some."""
 
 
 class FieldConflict(Exception):
@@ -137,6 +172,17 @@ class Warehouse(Protocol[TableT_contra]):
         LoadUnsettled
             Where its outcome is not known yet: the same load has to be tried again.
         """
+        ...
+
+    def insert(self, table: TableT_contra, load: Load) -> LoadResult:
+        """Append rows in the way that brings them soonest; where that is another than `load`, not in one piece.
+
+        Errors are those of `load`. A row that comes again with the same job ID is left out as far as the warehouse can.
+        """
+        ...
+
+    def instances(self, table: TableT_contra) -> Iterator[TableRow]:
+        """Stream which instances the rows of a table are, in no order; nothing of a table that is missing."""
         ...
 
     def replace_view(self, table: TableT_contra, fields: Sequence[Field]) -> None:

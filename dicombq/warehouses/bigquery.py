@@ -36,10 +36,22 @@ from dicombq.errors import (
 from dicombq.names import BigQueryTable
 from dicombq.system.files import open_private
 from dicombq.system.google_errors import NETWORK, TEMPORARY_REASONS, google_errors, temporary
+from dicombq.system.times import microseconds
 from dicombq.table.disposition import Action, Disposition, TableState, decide
 from dicombq.table.fields import Field, Merge, from_bigquery, to_bigquery
+from dicombq.table.mapping import SOURCE_DICOM_STORE, UID_COLUMNS
 from dicombq.table.view import view_name, view_query
-from dicombq.warehouses.base import Load, LoadResult, QueryResult, Table, fields_after, is_gone
+from dicombq.warehouses.base import (
+    IDENTITY,
+    Load,
+    LoadResult,
+    QueryResult,
+    Table,
+    TableRow,
+    fields_after,
+    is_gone,
+)
+from dicombq.warehouses.bigquery_inserts import insert
 
 PATIENCE = 300.0
 """Seconds for which temporary failures of one call are retried."""
@@ -102,7 +114,7 @@ class BigQueryWarehouse:
             if found is None:
                 self._location(table)
                 return Table(TableState.MISSING)
-            return Table(_table_state(found), from_bigquery(_schema(found)))
+            return Table(_table_state(found), from_bigquery(_schema(found)), _rows(found))
 
     def load(self, table: BigQueryTable, load: Load) -> LoadResult:
         """Load rows by one load job; one of the same ID that exists already is the load, unless it ends in failure."""
@@ -117,7 +129,36 @@ class BigQueryWarehouse:
                 raise _unsettled(job_id) from None
             if found is None:
                 raise is_gone(table)
-            return LoadResult(int(job.output_rows or 0), from_bigquery(_schema(found)))
+            return LoadResult(int(job.output_rows or 0), from_bigquery(_schema(found)), _rows(found))
+
+    def insert(self, table: BigQueryTable, load: Load) -> LoadResult:
+        """Append rows by insertAll: they are there within seconds, and come once as far as BigQuery remembers them."""
+        with _errors(f"the table [{table}]"):
+            found = self._destination(table)
+            if found is None:
+                raise NotFound(f"there is no table [{table}]")
+            result = fields_after(from_bigquery(_schema(found)), load, Action.APPEND)
+            if result.added:
+                self._grow(table, _extended(_schema(found), result))
+            rows, refused = insert(self._client, _id(table), load.files, load.job_id, load.fields, self._retry)
+            return LoadResult(rows, result.fields, _rows(found), refused)
+
+    def instances(self, table: BigQueryTable) -> Iterator[TableRow]:
+        """Stream which instances the rows of a table are, without a query."""
+        with _errors(f"the table [{table}]"):
+            found = self._destination(table)
+            if found is None:
+                return
+            selected = [field for field in found.schema if field.name in IDENTITY]
+            for row in self._client.list_rows(found, selected_fields=selected, retry=self._retry):
+                uids = (row.get(UID_COLUMNS[0]) or "", row.get(UID_COLUMNS[1]) or "", row.get(UID_COLUMNS[2]) or "")
+                updated = row.get("LastUpdated")
+                yield TableRow(
+                    uids,
+                    None if updated is None else microseconds(updated),
+                    row.get("Type") == "DELETE",
+                    row.get(SOURCE_DICOM_STORE.name),
+                )
 
     def replace_view(self, table: BigQueryTable, fields: Sequence[Field]) -> None:
         """Make the generated view, or make it anew."""
@@ -208,10 +249,13 @@ class BigQueryWarehouse:
             if result.added and action is Action.APPEND:
                 config.schema_update_options = ["ALLOW_FIELD_ADDITION"]
             elif result.added:  # a load job adds columns only when it appends
-                grown = bigquery.Table(_id(table), [bigquery.SchemaField.from_api_repr(field) for field in schema])
-                self._client.update_table(grown, ["schema"], retry=self._retry)  # no ETag: it may be sent twice
+                self._grow(table, schema)
         config.schema = [bigquery.SchemaField.from_api_repr(field) for field in schema]
         return self._insert(table, load, config, job_id, location)
+
+    def _grow(self, table: BigQueryTable, schema: list[dict[str, Any]]) -> None:
+        grown = bigquery.Table(_id(table), [bigquery.SchemaField.from_api_repr(field) for field in schema])
+        self._client.update_table(grown, ["schema"], retry=self._retry)  # no ETag: it may be sent twice
 
     def _insert(
         self, table: BigQueryTable, load: Load, config: bigquery.LoadJobConfig, job_id: str, location: str | None
@@ -297,8 +341,12 @@ def _schema(table: bigquery.Table) -> list[dict[str, Any]]:
 
 
 def _table_state(table: bigquery.Table) -> TableState:
+    return TableState.ROWS if _rows(table) else TableState.EMPTY
+
+
+def _rows(table: bigquery.Table) -> int:
     buffered = table.streaming_buffer.estimated_rows if table.streaming_buffer else 0
-    return TableState.ROWS if table.num_rows or buffered else TableState.EMPTY
+    return int(table.num_rows or 0) + int(buffered or 0)
 
 
 def _extended(schema: list[dict[str, Any]], result: Merge) -> list[dict[str, Any]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,14 +28,21 @@ from dicombq.names import DuckdbTable
 from dicombq.table.disposition import Action, TableState, decide
 from dicombq.table.fields import Field, Merge, count, duckdb_type, quote
 from dicombq.table.view import view_name, view_query
-from dicombq.warehouses.base import Load, LoadResult, QueryResult, Table, fields_after, is_gone
+from dicombq.warehouses.base import (
+    IDENTITY,
+    Load,
+    LoadResult,
+    QueryResult,
+    Table,
+    TableRow,
+    fields_after,
+    is_gone,
+)
 from dicombq.warehouses.duckdb_errors import sql_error
-
-_CATALOG = "dicombq-warehouse"
-"""The attached file; DuckDB would name it after the file, and find `dicom.t` ambiguous in `dicom.duckdb`."""
+from dicombq.warehouses.duckdb_tables import CATALOG, kind_of, quoted, table_state
 
 _OWN_DATASET = "_dicombq"
-_SCHEMA = f'"{_CATALOG}".{_OWN_DATASET}'
+_SCHEMA = f'"{CATALOG}".{_OWN_DATASET}'
 _LOADS = f"{_SCHEMA}.loads"
 """The loads that were committed, each with the rows of its transaction."""
 
@@ -46,16 +55,9 @@ _FILES_AT_ONCE = 100
 
 _LOAD_MEMORY = 100 << 20
 _LOAD_MEMORY_PER_COLUMN = 160 << 10
-_FIELD_TYPES = {
-    "varchar": "STRING",
-    "bigint": "INTEGER",
-    "double": "FLOAT",
-    "date": "DATE",
-    "time": "TIME",
-    "json": "JSON",
-    "timestamp with time zone": "TIMESTAMP",
-    "struct": "RECORD",
-}
+_IN_USE: dict[str, threading.Lock] = defaultdict(threading.Lock)
+"""For each file, by its real path, the lock of the thread that has it open."""
+
 _LOCK_HOLDER = re.compile(r"held in (.+) \(PID (\d+)\)")
 _NO_WAREHOUSE = ("not a valid DuckDB", "Is a directory", "database file with version")
 
@@ -95,7 +97,7 @@ class DuckdbWarehouse:
                 raise self._no_folder()
             return Table(TableState.MISSING)
         with self._connect(read_only=True) as connection:
-            return _state(connection, table)
+            return table_state(connection, table)
 
     def load(self, table: DuckdbTable, load: Load) -> LoadResult:
         """Load rows in one transaction, which also notes the load's ID; where memory is short, again with more."""
@@ -113,21 +115,44 @@ class DuckdbWarehouse:
             with _transaction(connection):
                 return _load(connection, table, load)
 
+    def insert(self, table: DuckdbTable, load: Load) -> LoadResult:
+        """Load: no way is sooner."""
+        return self.load(table, load)
+
+    def instances(self, table: DuckdbTable) -> Iterator[TableRow]:
+        """Stream which instances the rows of a table are; the file stays open until the end."""
+        if not os.path.exists(self._file):
+            return
+        with self._connect(read_only=True) as connection:
+            present = {f.name.lower() for f in table_state(connection, table).fields}
+            if not present:
+                return
+            columns = (quote(name) if name.lower() in present else "NULL" for name in IDENTITY)
+            study, series, sop, updated, kind, source = columns
+            connection.execute(
+                f"SELECT {study}, {series}, {sop}, epoch_us({updated}::TIMESTAMPTZ), {kind}, {source} "
+                f"FROM {quoted(table)}"
+            )
+            while rows := connection.fetchmany(1000):
+                for row in rows:
+                    uids = (row[0] or "", row[1] or "", row[2] or "")
+                    yield TableRow(uids, row[3], row[4] == "DELETE", row[5])
+
     def replace_view(self, table: DuckdbTable, fields: Sequence[Field]) -> None:
         """Make the generated view, or make it anew."""
         view = DuckdbTable(table.file, table.dataset, view_name(table.table))
         with self._connect() as connection:
-            if _kind(connection, view) == "BASE TABLE":
+            if kind_of(connection, view) == "BASE TABLE":
                 raise FailedPrecondition(f"[{view}] is a table, so that the generated view cannot have its name")
             query = view_query(quote(table.table), fields, quote)  # found beside the view, whatever the file's name
-            connection.execute(f"USE {quote(_CATALOG)}.{quote(table.dataset)}")
-            connection.execute(f"CREATE OR REPLACE VIEW {_quoted(view)} AS {query}")
+            connection.execute(f"USE {quote(CATALOG)}.{quote(table.dataset)}")
+            connection.execute(f"CREATE OR REPLACE VIEW {quoted(view)} AS {query}")
 
     def query(self, sql: str) -> QueryResult:
         """Answer a query in GoogleSQL; the file is opened read-only and nothing outside it can be read."""
         from dicombq.warehouses.googlesql.queries import to_duckdb  # noqa: PLC0415 - exports do not need sqlglot
 
-        translated = to_duckdb(sql, catalog=_CATALOG)
+        translated = to_duckdb(sql, catalog=CATALOG)
         if not os.path.exists(self._file):
             raise NotFound(f"there is no warehouse [{self._file}] yet", "`dicombq export bq FOLDER` makes it.")
         with contextlib.ExitStack() as stack:
@@ -142,13 +167,28 @@ class DuckdbWarehouse:
 
     @contextlib.contextmanager
     def _connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._alone():
+            yield from self._open(read_only=read_only)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other threads of this process out: DuckDB's own lock is against other processes only."""
+        lock = _IN_USE[os.path.realpath(self._file)]
+        if not lock.acquire(timeout=self._patience):
+            raise Locked(f"the warehouse [{self._file}] is in use by another thread of this process")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _open(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         connection = duckdb.connect()
         try:
             with interrupts():
                 if not (read_only or os.path.exists(self._file)):
                     self._create(connection)
                 self._attach(connection, read_only=read_only)
-                connection.execute(f"USE {quote(_CATALOG)}")
+                connection.execute(f"USE {quote(CATALOG)}")
                 connection.execute("SET TimeZone = 'UTC'")
                 yield connection
         except duckdb.Error as error:
@@ -176,7 +216,7 @@ class DuckdbWarehouse:
         deadline = time.monotonic() + self._patience
         while True:
             try:
-                connection.execute(f"ATTACH {_literal(str(self._file))} AS {quote(_CATALOG)} ({options})")
+                connection.execute(f"ATTACH {_literal(str(self._file))} AS {quote(CATALOG)} ({options})")
             except duckdb.Error as error:
                 if "Could not set lock" not in str(error) or time.monotonic() > deadline:
                     raise
@@ -234,10 +274,6 @@ def _literal(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _quoted(table: DuckdbTable) -> str:
-    return f"{quote(_CATALOG)}.{quote(table.dataset)}.{quote(table.table)}"
-
-
 @contextlib.contextmanager
 def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.execute("BEGIN")
@@ -250,36 +286,6 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def _kind(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> str | None:
-    row = connection.execute(
-        "SELECT table_type FROM information_schema.tables "
-        "WHERE table_catalog = ? AND lower(table_schema) = lower(?) AND lower(table_name) = lower(?)",
-        [_CATALOG, table.dataset, table.table],
-    ).fetchone()
-    return row[0] if row else None
-
-
-def _state(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> Table:
-    kind = _kind(connection, table)
-    if kind is None:
-        return Table(TableState.MISSING)
-    if kind != "BASE TABLE":
-        raise NotAWarehouse(f"[{table}] is a view", "Name a table in --bq-table.")
-    relation = connection.table(_quoted(table))
-    fields = tuple(_field(name, kind) for name, kind in zip(relation.columns, relation.types, strict=True))
-    has_rows = connection.execute(f"SELECT 1 FROM {_quoted(table)} LIMIT 1").fetchone()
-    return Table(TableState.ROWS if has_rows else TableState.EMPTY, fields)
-
-
-def _field(name: str, kind: Any, mode: str = "NULLABLE") -> Field:
-    if kind.id == "list" and mode == "NULLABLE":
-        return _field(name, kind.children[0][1], "REPEATED")
-    children = tuple(_field(child, inner) for child, inner in kind.children) if kind.id == "struct" else ()
-    written = str(kind) if kind.id == "varchar" else kind.id  # JSON is a VARCHAR with a name
-    # DuckDB's own INTEGER and FLOAT have 32 bits, and its TIMESTAMP no zone
-    return Field(name, _FIELD_TYPES.get(written.lower(), f"DUCKDB {written.upper()}"), mode, children)
-
-
 def _load(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load) -> LoadResult:
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}")
     connection.execute(
@@ -287,30 +293,31 @@ def _load(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load)
         "loaded_at TIMESTAMPTZ)"
     )
     done = connection.execute(f"SELECT row_count FROM {_LOADS} WHERE job_id = ?", [load.job_id]).fetchone()
-    current = _state(connection, table)
+    current = table_state(connection, table)
     if done and current.state is TableState.MISSING:
         raise is_gone(table)
     if done:
-        return LoadResult(int(done[0]), current.fields)
+        return LoadResult(int(done[0]), current.fields, current.rows)
     action = decide(str(table), current.state, load.disposition)
     result = fields_after(current.fields, load, action)
     _prepare(connection, table, action, result)
     rows = _insert(connection, table, load)
     connection.execute(f"INSERT INTO {_LOADS} VALUES (?, ?, ?, now())", [load.job_id, str(table), rows])
-    return LoadResult(rows, result.fields)
+    before = current.rows if action in (Action.LOAD, Action.APPEND) else 0
+    return LoadResult(rows, result.fields, before + rows)
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, action: Action, result: Merge) -> None:
     if action in (Action.CREATE, Action.REPLACE):
         columns = ", ".join(f"{quote(f.name)} {duckdb_type(f)}" for f in result.fields)
         replace = "OR REPLACE " if action is Action.REPLACE else ""
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(_CATALOG)}.{quote(table.dataset)}")
-        connection.execute(f"CREATE {replace}TABLE {_quoted(table)} ({columns})")
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(CATALOG)}.{quote(table.dataset)}")
+        connection.execute(f"CREATE {replace}TABLE {quoted(table)} ({columns})")
         return
     for above, added in result.added:
         path = [part for f in above for part in ([quote(f.name), "element"] if f.repeated else [quote(f.name)])]
         name = ".".join([*path, quote(added.name)])
-        connection.execute(f"ALTER TABLE {_quoted(table)} ADD COLUMN {name} {duckdb_type(added)}")
+        connection.execute(f"ALTER TABLE {quoted(table)} ADD COLUMN {name} {duckdb_type(added)}")
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load) -> int:
@@ -321,7 +328,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Loa
     for start in range(0, len(load.files), _FILES_AT_ONCE):
         files = ", ".join(_literal(os.fspath(file)) for file in load.files[start : start + _FILES_AT_ONCE])
         row = connection.execute(
-            f"INSERT INTO {_quoted(table)} BY NAME SELECT * FROM read_json([{files}], format = 'newline_delimited', "
+            f"INSERT INTO {quoted(table)} BY NAME SELECT * FROM read_json([{files}], format = 'newline_delimited', "
             f"compression = 'gzip', maximum_object_size = {size}, columns = {{{columns}}})"
         ).fetchone()
         rows += int(row[0]) if row else 0

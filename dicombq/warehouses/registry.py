@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +25,20 @@ def find_table(uri: str | None, home: Callable[[], Path], store: StoreName) -> T
     """
     if uri is None:
         return DuckdbTable(home() / _EMBEDDED, table_id(store.parent.dataset), table_id(store.store))
+    return named_table(uri)
+
+
+def named_table(uri: str) -> TableUri:
+    """Give the table of a URI, by a path that holds in every folder; errors are those of `find_table`."""
     table = parse_table_uri(uri)
-    # an operation may be resumed from another folder
     return replace(table, file=table.file.absolute()) if isinstance(table, DuckdbTable) else table
+
+
+def table_key(table: TableUri) -> str:
+    """Name a table by what it is, whatever path and case it is named by."""
+    if isinstance(table, DuckdbTable):
+        return f"{os.path.realpath(table.file)}/{table.dataset.lower()}.{table.table.lower()}"
+    return str(table)
 
 
 def is_embedded(table: TableUri, home: Path) -> bool:

@@ -44,6 +44,8 @@ COMMANDS = [
     ("operations", "resume"),
     ("operations", "wait"),
     ("query",),
+    ("stream",),
+    *(("stream", name) for name in ("clear", "configure", "describe", "logs", "retry", "run", "sync")),
 ]
 HEAVY = {"google", "duckdb", "pydicom", "sqlglot", "rich", "yaml", "orjson"}
 

@@ -23,7 +23,7 @@ from dicombq.errors import (
     TooManyColumns,
 )
 from dicombq.export.plan import plan
-from dicombq.export.request import BigQueryDestination, ExportRequest
+from dicombq.export.request import ExportRequest
 from dicombq.export.run import Export
 from dicombq.export.task import EXPORT_BQ, export_task
 from dicombq.names import DuckdbTable, Parent
@@ -38,6 +38,7 @@ from dicombq.table import fields
 from dicombq.table.disposition import Disposition, TableState
 from dicombq.table.fields import Field
 from dicombq.warehouses.base import LoadResult, Table
+from dicombq.warehouses.destination import BigQueryDestination
 from dicombq.warehouses.duckdb import DuckdbWarehouse
 from tests.instances import ROOT, write_instance, write_truncated
 
@@ -437,7 +438,7 @@ def test_a_load_of_other_than_the_staged_rows_is_a_failure(lab: Lab) -> None:
     class Forgetful(DuckdbWarehouse):
         def load(self, *arguments: Any) -> LoadResult:
             result = super().load(*arguments)
-            return LoadResult(result.rows - 1, result.fields)
+            return LoadResult(result.rows - 1, result.fields, result.total)
 
     fill(lab)
     with pytest.raises(Failed, match=r"2 rows were loaded into .*, not the 3 staged"):

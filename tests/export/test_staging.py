@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from dicombq.export import staging
 from dicombq.export.staging import ShardSpec, instance_with, read_keys, stage_shard
 from dicombq.names import Parent
 from dicombq.rows.base import Notice
@@ -79,7 +78,7 @@ def test_a_key_tells_which_instance_a_row_is(stage: Stage) -> None:
 
 
 def test_a_row_that_no_load_takes_is_a_failure(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staging, "MAX_ROW_SIZE", 300)
+    monkeypatch.setattr("dicombq.stores.lines.MAX_ROW_SIZE", 300)
     receipt = stage.stage([found("/a", "1.1"), found("/b", "1.2", Long="x" * 300)])
     assert (receipt.rows, receipt.failures) == (1, 1)
     assert (receipt.log[0].code, receipt.log[0].message) == ("OUT_OF_RANGE", "the row has more than 100 MiB")

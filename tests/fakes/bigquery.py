@@ -50,6 +50,7 @@ _ROUTES = [
         ("PUT", _TABLE, "tables.update"),
         ("DELETE", _TABLE, "tables.delete"),
         ("GET", rf"{_TABLE}/data", "tabledata.list"),
+        ("POST", rf"{_TABLE}/insertAll", "tabledata.insertAll"),
         ("GET", rf"{_PROJECT}/jobs", "jobs.list"),
         ("POST", rf"{_PROJECT}/jobs", "jobs.insert"),
         ("GET", rf"{_PROJECT}/jobs/(?P<job>[^/]+)", "jobs.get"),
@@ -177,6 +178,11 @@ class BigQueryFake(UploadStore, ThreadingHTTPServer):
         """
         with self.lock:
             self._plans.append(_Plan(method, fault, times, after, seconds))
+
+    def mend(self) -> None:
+        """Let nothing go wrong any more."""
+        with self.lock:
+            self._plans.clear()
 
     def called(self, method: str) -> list[Request]:
         """Return the requests of one API method."""

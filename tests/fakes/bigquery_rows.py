@@ -37,7 +37,7 @@ def read_rows(body: bytes, fields: list[Json], row_limit: int) -> list[Json]:
     for line in _uncompressed(body).split(b"\n"):
         if line.strip():
             try:
-                rows.append(_read_row(line, fields, row_limit))
+                rows.append(read_row(line, fields, row_limit))
             except (ValueError, RecursionError, OverflowError) as error:
                 raise _bad_row(len(rows) + 1, position, str(error)) from error
         position += len(line) + 1
@@ -79,7 +79,8 @@ def _bad_row(number: int, position: int, message: str) -> ApiError:
     )
 
 
-def _read_row(line: bytes, fields: list[Json], row_limit: int) -> Json:
+def read_row(line: bytes, fields: list[Json], row_limit: int) -> Json:
+    """Return a row, or raise ValueError with what is wrong with it."""
     if len(line) > row_limit:
         raise ValueError(f"Row size is larger than: {row_limit}.")
     value = json.loads(line.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_unique)

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tests.fakes.bigquery_rows import cells
+from tests.fakes.bigquery_rows import cells, read_row
 from tests.fakes.bigquery_schema import (
     ApiError,
     Json,
@@ -44,6 +44,8 @@ _READ_ONLY = frozenset(
     ]
 )
 _PAGE_ROWS = 10_000
+
+_MAX_INSERTED_ROW = 10_000_000
 
 
 @dataclass
@@ -84,6 +86,7 @@ class Table:
     created: str = field(default_factory=now)
     modified: str = field(default_factory=now)
     version: int = 0
+    insert_ids: set[str | None] = field(default_factory=set)
 
     @property
     def kind(self) -> str:
@@ -296,6 +299,27 @@ class TableStore:
             }
 
         return page(call, table.rows, answer)
+
+    def tabledata_insertAll(self, call: Call) -> Json:
+        table = self._table(call)
+        body = call.resource()
+        errors = []
+        for index, entry in enumerate(body["rows"]):
+            try:
+                texts = {item["name"] for item in table.schema if item["type"] == "JSON"}  # JSON comes as text
+                values = {name: json.loads(value) if name in texts else value for name, value in entry["json"].items()}
+                row = read_row(json.dumps(values).encode(), table.schema, _MAX_INSERTED_ROW)
+            except ValueError as error:
+                message = str(error).replace("No such field", "no such field")
+                errors.append({"index": index, "errors": [{"reason": "invalid", "location": "", "message": message}]})
+                continue
+            if entry.get("insertId") not in table.insert_ids:
+                table.insert_ids.add(entry.get("insertId"))
+                table.replace_rows([*table.rows, row])
+                table.changed()
+        if errors and not body.get("skipInvalidRows"):
+            raise invalid("This fake of BigQuery inserts only with skipInvalidRows.")
+        return {"kind": "bigquery#tableDataInsertAllResponse", **({"insertErrors": errors} if errors else {})}
 
     def _table(self, call: Call) -> Table:
         return self.find_table(call.params["project"], call.params["dataset"], call.params["table"])

@@ -19,7 +19,7 @@ from dicombq.errors import (
     TableExists,
     Temporary,
 )
-from dicombq.export.request import BigQueryDestination, ExportRequest
+from dicombq.export.request import ExportRequest
 from dicombq.export.task import ExportTask, export_task
 from dicombq.names import DuckdbTable, Parent
 from dicombq.operations import jobs
@@ -28,6 +28,7 @@ from dicombq.operations.state import Counters, Operation, State
 from dicombq.operations.store import OperationStore
 from dicombq.stores.folder import FolderStore
 from dicombq.table.disposition import Disposition
+from dicombq.warehouses.destination import BigQueryDestination
 from tests.instances import write_instance, write_truncated
 from tests.operations.kinds import STORE, Numbers
 

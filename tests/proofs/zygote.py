@@ -12,9 +12,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from tests.proofs.points import Points
@@ -44,7 +46,8 @@ class Zygote:
         Parameters
         ----------
         wrapping
-            ``points`` (what `Points` takes beside the root), ``shard_size``, ``environment``.
+            ``points`` (what `Points` takes beside the root), ``shard_size``, ``environment``; ``calls`` is the number
+            of calls in a stream after which the process is killed.
         """
         order = {"home": str(home), "arguments": arguments, **wrapping}
         assert self._process.stdin is not None
@@ -105,6 +108,8 @@ def _run(order: dict[str, Any]) -> int:
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
     if "shard_size" in order:
         listing.SHARD_SIZE = order["shard_size"]
+    if "calls" in order:
+        _end_after(order["calls"])
     if "points" not in order:
         return main(order["arguments"])
     RunningOperation.WRITE_INTERVAL = float("inf")  # the steps must not hang on the clock
@@ -113,6 +118,23 @@ def _run(order: dict[str, Any]) -> int:
     code = main(order["arguments"])
     names_file(home).write_text(json.dumps([points.names, points.prints]))
     return code
+
+
+def _end_after(calls: int) -> None:
+    """Kill this process at a call of a function of the stream, in whatever thread."""
+    lock = threading.Lock()
+    left = calls
+
+    def count(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal left
+        if event in ("call", "return") and "/dicombq/streaming/" in frame.f_code.co_filename:
+            with lock:
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.setprofile(count)
+    sys.setprofile(count)
 
 
 def _say(number: int) -> None:
@@ -141,8 +163,10 @@ def serve() -> None:
     import dicombq.cli.export
     import dicombq.cli.operations
     import dicombq.cli.progress
+    import dicombq.cli.stream
     import dicombq.export.task
     import dicombq.operations.jobs
+    import dicombq.streaming.run
     import dicombq.transfer.tasks
     import dicombq.warehouses.bigquery
     import dicombq.warehouses.duckdb  # noqa: F401 - what is forked has imported it

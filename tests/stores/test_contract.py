@@ -16,7 +16,7 @@ from dicombq.names import Parent
 from dicombq.rows.base import Unreadable
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
-from dicombq.stores.base import PLAIN, Failure, Found, Result, Skipped, Store
+from dicombq.stores.base import PLAIN, Failure, FollowedStore, Found, Result, Skipped, Store
 from dicombq.stores.registry import open_store, reopen_store
 from tests.dicom_bytes import dataset, element, instance, part10, sequence
 from tests.stores.conftest import Place
@@ -30,6 +30,11 @@ CORPUS = os.environ.get("DICOMBQ_CORPUS")
 
 def opened(source: str, home: Path) -> Store[Any]:
     return open_store(source, Parent(), home, pytest.fail)
+
+
+def followed(source: str, home: Path) -> FollowedStore[Any]:
+    store = opened(source, home)
+    return reopen_store(store.name, store.source, store.options)
 
 
 def read(store: Store[Any], **options: Any) -> dict[str, Result]:
@@ -58,6 +63,28 @@ def numbered(number: int) -> bytes:
     """Make an instance that any server takes."""
     elements = element(0x00100020, "LO", "A"), element(0x0040A160, "UT", "x" * 100)
     return instance(*elements).replace(b"1.2.24.1", f"1.2.24.{number}".encode())
+
+
+def test_a_version_is_another_one_where_the_content_may_be(place: Place, home: Path) -> None:
+    place.put("a.dcm", numbered(1))
+    place.put("b.dcm", numbered(2))
+    store = followed(place.uri, home)
+
+    def versions() -> dict[str, str]:
+        return {entry[0].uri.rpartition("/")[2]: entry[1] for entry in store.versions() if isinstance(entry, tuple)}
+
+    before = versions()
+    assert versions() == before
+    place.put("a.dcm", numbered(3))
+    after = versions()
+    assert (after["a.dcm"] == before["a.dcm"], after["b.dcm"] == before["b.dcm"]) == (False, True)
+
+
+def test_a_servers_instances_are_listed_with_versions(anywhere: Place, home: Path) -> None:
+    anywhere.put("a.dcm", numbered(1))
+    store = followed(anywhere.uri, home)
+    assert [entry[0] for entry in store.versions() if isinstance(entry, tuple)] == list(store.list())
+    assert store.folder == (anywhere.uri if "://" not in anywhere.uri else None)
 
 
 def test_references_go_through_json_and_a_store_through_pickle(anywhere: Place, home: Path) -> None:

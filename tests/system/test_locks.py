@@ -69,7 +69,7 @@ def test_waiting_gets_the_lock_when_it_is_released(path: Path) -> None:
         assert owner.stdout
         assert owner.stdin
         owner.stdout.readline()
-        with pytest.raises(Locked, match=f"locked by an export .process {owner.pid} on"):
+        with pytest.raises(Locked, match=f"locked by process {owner.pid} on"):
             acquire(path)
         owner.stdin.close()
         acquire(path, timeout=60).release()

@@ -11,7 +11,7 @@ from dicombq.errors import DicombqError, FailedPrecondition, NotAWarehouse, SqlE
 from dicombq.table.disposition import Disposition, TableState
 from dicombq.table.fields import Field
 from dicombq.table.mapping import DROPPED_TAGS, flattened_fields, json_fields
-from dicombq.warehouses.base import FieldConflict
+from dicombq.warehouses.base import FieldConflict, TableRow
 from tests.tables import ID, NAME, Place, Row, record
 
 OLD: list[Row] = [{"Id": 1}]
@@ -341,3 +341,26 @@ def test_a_query_that_fails_on_a_value_does_not_name_it(place: Place) -> None:
     with pytest.raises(SqlError) as error:
         list(place.warehouse.query(f"SELECT CAST(Name AS INT64) FROM {place.table.dataset}.{place.table.table}").rows)
     assert "CANARY" not in f"{error.value.message}{error.value.hint}"
+
+
+def test_the_instances_of_a_table_are_told_row_by_row(place: Place) -> None:
+    rows = [
+        {"StudyInstanceUID": "1", "SeriesInstanceUID": "2", "SOPInstanceUID": "3", "Type": "CREATE"}
+        | {"LastUpdated": "2026-11-26T20:00:00.000001Z"},
+        {"SOPInstanceUID": "3", "Type": "DELETE", "LastUpdated": "1969-12-31T23:59:59.999999Z"},
+        {"SOPInstanceUID": "4"},
+    ]
+    place.load(rows, *INSTANCE)
+    assert sorted(place.warehouse.instances(place.table)) == sorted(
+        [
+            TableRow(("1", "2", "3"), 1795723200000001, False, None),
+            TableRow(("", "", "3"), -1, True, None),
+            TableRow(("", "", "4"), None, False, None),
+        ]
+    )
+
+
+def test_a_table_without_the_columns_of_instances_has_rows_of_nobody(place: Place) -> None:
+    assert list(place.warehouse.instances(place.table)) == []
+    place.load(OLD, ID, Field("SourceDicomStore", "STRING"))
+    assert list(place.warehouse.instances(place.table)) == [TableRow(("", "", ""), None, False, None)]

@@ -120,6 +120,16 @@ class DicomwebStore:
         else:
             yield from listing.everything()
 
+    @property
+    def folder(self) -> None:
+        """None: a server has to be polled."""
+        return
+
+    def versions(self, prefix: str = "") -> Iterator[tuple[DicomwebRef, str] | Failure]:
+        """Stream the instances, each with the same version: no search tells whether an instance was changed."""
+        for entry in self.list(prefix):
+            yield entry if isinstance(entry, Failure) else (entry, "")
+
     def read(self, refs: Iterable[DicomwebRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         """Read the metadata of each instance, series by series.
 

@@ -1,0 +1,1 @@
+"""The table follows the store: stream configs, inventory, changes, deliveries."""

@@ -1,0 +1,391 @@
+"""A pass over a store: what was added, changed or deleted since the last one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dicombq.errors import TooManyGone
+from dicombq.operations.log import LogEntry
+from dicombq.stores.base import Failure, FollowedStore, InstanceRef, Skipped
+from dicombq.streaming.destinations import Destination
+from dicombq.streaming.inventory import Inventory
+from dicombq.streaming.outbox import Outbox
+from dicombq.streaming.readings import Reading, chunks, read
+from dicombq.streaming.rows import Counts, Teller
+from dicombq.system.times import now, to_microseconds
+from dicombq.table.mapping import MAX_ELEMENT_SIZE
+
+_AT_ONCE = 500
+Log = Callable[[Iterable[LogEntry]], None]
+Progress = Callable[[int], None]
+Limit = Callable[[int], int]
+"""How many deletions are believed, of so many instances."""
+
+
+@dataclass
+class Pass:
+    """One look at a store, whole or at some places.
+
+    Parameters
+    ----------
+    limit
+        More deletions at once are not believed.
+    noted
+        Is called whenever rows were noted for the tables.
+    dry
+        Whether nothing is written.
+    """
+
+    store: FollowedStore[Any]
+    inventory: Inventory
+    destinations: Sequence[Destination]
+    limit: Limit
+    log: Log
+    noted: Callable[[], None] = lambda: None
+    dry: bool = False
+    progress: Progress = lambda _number: None
+    counts: Counts = field(default_factory=Counts)
+    _failing: set[bytes] = field(default_factory=set)
+    _unseen: list[bytes] = field(default_factory=list)
+    _last_suspect: int = -1
+    _looked_at: int = 0
+
+    def __post_init__(self) -> None:
+        self._complete = self.inventory.meta("complete") is not None
+        for table in ("todo (ref TEXT, version TEXT)", "gone (id INTEGER PRIMARY KEY, uri BLOB)"):
+            self.inventory.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table}")
+        self._begin()
+
+    def whole(self, *, reconcile: bool = False) -> None:
+        """Look at all of the store.
+
+        Raises
+        ------
+        TooManyGone
+            Where too many instances are gone; all other changes were noted.
+        """
+        self._begin()
+        self._list(self.store.versions(), self._seen_marks())
+        self._read()
+        self._note_suspects()
+        self._check_limit()
+        self._settle_suspects()
+        if reconcile:
+            self._reconcile()
+        with self.inventory.transaction():
+            transient = "SELECT uri FROM failures WHERE uri NOT IN (SELECT uri FROM copies)"
+            over = [(uri,) for (uri,) in self.inventory.execute(transient) if uri not in self._failing]
+            self.inventory.executemany("DELETE FROM failures WHERE uri = ?", over)
+            known = "SELECT id FROM destinations WHERE adopted AND backfill_next > backfill_last"
+            self.inventory.execute(f"DELETE FROM adopted WHERE destination IN ({known})")
+            self.inventory.set_meta("complete", now())
+
+    def places(self, prefixes: Iterable[str]) -> None:
+        """Look at some places below the store's folder: files, folders, or what is no longer there.
+
+        A deletion that the file system itself told of is believed, however many there are.
+        """
+        self._begin()
+        for prefix in prefixes:
+            path = os.path.join(self.store.source, prefix)
+            if os.path.lexists(path):
+                self._list(self.store.versions(prefix), None)
+            else:
+                below = os.fsencode(path)
+                self.inventory.execute(
+                    "INSERT OR IGNORE INTO gone SELECT id, uri FROM copies "
+                    "WHERE uri = ? OR (uri > ? AND uri < ?) OR (uri > ? AND uri < ?)",
+                    [below, below + b"/", below + b"0", below + b"!/", below + b"!0"],  # an archive has !/MEMBER
+                )
+        self._read()
+        self._note_suspects()
+        self._settle_suspects()
+
+    def again(self, instances: Iterable[tuple[Destination, int]]) -> None:
+        """Tell tables of instances again, as they are now."""
+        for destination, instance in instances:
+            self._tell(destination, [instance])
+
+    def backfill(self, destination: Destination) -> None:
+        """Tell a table of what the inventory holds, from where that ended the last time."""
+        while True:
+            following, last = self.inventory.one(
+                "SELECT backfill_next, backfill_last FROM destinations WHERE id = ?", [destination.id]
+            )
+            if following > last:
+                return
+            until = min(last, following + _AT_ONCE - 1)
+            self._tell(destination, range(following, until + 1), until + 1)
+
+    def _begin(self) -> None:
+        for table in ("todo", "gone"):
+            self.inventory.execute(f"DELETE FROM {table}")
+
+    def _seen_marks(self) -> bytearray:
+        (last,) = self.inventory.one("SELECT coalesce(max(id), 0) FROM copies")
+        return bytearray(last + 1)
+
+    def _list(self, entries: Iterator[tuple[InstanceRef, str] | Failure | Skipped], marks: bytearray | None) -> None:
+        """Find what has another version than the inventory; with marks, what it has and the store has not, too."""
+        todo: list[tuple[str, str]] = []
+        look_up = self.inventory.execute
+        for entry in entries:
+            if isinstance(entry, Failure):
+                self._failed(entry)
+                self._unseen.append(os.fsencode(entry.ref.uri))
+            elif not isinstance(entry, Skipped):
+                ref, version = entry
+                known = look_up("SELECT id, version FROM copies WHERE uri = ?", (os.fsencode(ref.uri),)).fetchone()
+                if known and marks is not None:
+                    marks[known[0]] = 1
+                if not known or known[1] != version:
+                    todo.append((json.dumps(ref), version))
+                    if len(todo) == _AT_ONCE:
+                        self._add_todo(todo)
+        self._add_todo(todo)
+        if marks is not None:
+            self._find_gone(marks)
+
+    def _add_todo(self, todo: list[tuple[str, str]]) -> None:
+        self.inventory.executemany("INSERT INTO todo VALUES (?, ?)", todo)
+        todo.clear()
+
+    def _find_gone(self, marks: bytearray) -> None:
+        """Take for gone what was not seen, unless it lies in a place that could not be looked at."""
+        copies = self.inventory.execute("SELECT id, uri FROM copies")
+        unseen = ((number, uri) for number, uri in copies if not marks[number])
+        gone = ((number, uri) for number, uri in unseen if not self._is_hidden(uri))
+        self.inventory.executemany("INSERT INTO gone VALUES (?, ?)", gone)
+
+    def _is_hidden(self, uri: bytes) -> bool:
+        return any(uri == place or uri.startswith((place + b"/", place + b"!/")) for place in self._unseen)
+
+    def _read(self) -> None:
+        """Read what is new or changed."""
+        last = 0
+        while True:
+            rows = self.inventory.execute(
+                "SELECT rowid, ref, version FROM todo WHERE rowid > ? ORDER BY rowid LIMIT ?", [last, _AT_ONCE]
+            ).fetchall()
+            if not rows:
+                return
+            last = rows[-1][0]
+            self._take([(self.store.ref(json.loads(ref)), version) for _, ref, version in rows])
+
+    def _take(self, listed: Sequence[tuple[InstanceRef, str]]) -> None:
+        schemas = {each.form.schema_json for each in self.destinations}
+        for chunk in chunks(read(self.store, listed, schemas, MAX_ELEMENT_SIZE)):
+            with Outbox(self.inventory, dry=self.dry) as outbox, self.inventory.transaction():
+                teller = self._teller(outbox)
+                at_hand = {copy: reading for reading in chunk if (copy := self._note(reading)) is not None}
+                instances = {self._instance_of(copy): None for copy in at_hand}
+                for instance in instances:
+                    if instance is not None:
+                        self._settle(instance, at_hand, teller)
+                outbox.note(to_microseconds(now()))
+            self.noted()
+            self._looked_at += len(chunk)
+            self.progress(self._looked_at)
+
+    def _teller(self, outbox: Outbox) -> Teller:
+        return Teller(self.inventory, self.destinations, outbox, self.counts, self._complete)
+
+    def _instance_of(self, copy: int) -> int | None:
+        number: int | None = self.inventory.one("SELECT instance FROM copies WHERE id = ?", [copy])[0]
+        return number
+
+    def _note(self, reading: Reading) -> int | None:
+        """Note what a place holds; give the copy's number where it was read."""
+        known = self.inventory.one("SELECT id, instance FROM copies WHERE uri = ?", [reading.uri])
+        if reading.failure:
+            self._failed(reading.failure)
+            if reading.is_transient:
+                return None
+            if known:  # its last row stands until it can be read again
+                self.inventory.execute("UPDATE copies SET version = ? WHERE id = ?", [reading.version, known[0]])
+                return None
+        elif known or reading.uids:
+            self.inventory.execute("DELETE FROM failures WHERE uri = ?", [reading.uri])
+        if not reading.uids and not reading.failure:
+            self.counts.skipped += 1
+        self.log(reading.notices)
+        instance = self._number_of(reading.uids) if reading.uids else None
+        content = reading.content if reading.bodies else None
+        if known and known[1] is not None and known[1] != instance:
+            self.inventory.execute("INSERT OR IGNORE INTO suspects VALUES (?)", [known[1]])
+        self.inventory.execute(
+            "INSERT INTO copies (uri, ref, version, instance, content, updated) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (uri) DO UPDATE SET ref = excluded.ref, version = excluded.version, "
+            "instance = excluded.instance, content = excluded.content, updated = excluded.updated",
+            [reading.uri, reading.noted_ref, reading.version, instance, content, reading.updated],
+        )
+        number: int = self.inventory.one("SELECT id FROM copies WHERE uri = ?", [reading.uri])[0]
+        return number
+
+    def _number_of(self, uids: tuple[str, ...]) -> int:
+        self.inventory.execute("INSERT OR IGNORE INTO instances (study, series, sop) VALUES (?, ?, ?)", uids)
+        number: int = self.inventory.one("SELECT id FROM instances WHERE study = ? AND series = ? AND sop = ?", uids)[0]
+        return number
+
+    def _failed(self, failure: Failure) -> None:
+        uri = os.fsencode(failure.ref.uri)
+        self.counts.failed += 1
+        self._failing.add(uri)
+        before = self.inventory.one("SELECT code, reason FROM failures WHERE uri = ?", [uri])
+        if before != (failure.code, failure.reason):
+            self.inventory.execute(
+                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?)", [uri, failure.code, failure.reason]
+            )
+            self.log([LogEntry("ERROR", failure.code, failure.uri, "", failure.reason)])
+
+    def _winner(self, instance: int) -> Any:
+        """Give the copy that counts: the newest, then the greater URI (schema.md)."""
+        return self.inventory.one(
+            "SELECT id, content, ref, version FROM copies WHERE instance = ? AND id NOT IN (SELECT id FROM gone) "
+            "ORDER BY updated DESC, uri DESC LIMIT 1",
+            [instance],
+        )
+
+    def _settle(self, instance: int, at_hand: dict[int, Reading], teller: Teller) -> None:
+        """Tell of an instance if it is not what was told last."""
+        winner = self._winner(instance)
+        alive, content = self.inventory.one("SELECT alive, content FROM instances WHERE id = ?", [instance])
+        if winner and alive and winner[1] == content:
+            self.counts.unchanged += 1
+        elif winner and winner[0] in at_hand:
+            teller.created(instance, at_hand[winner[0]])
+        else:
+            self.inventory.execute("INSERT OR IGNORE INTO suspects VALUES (?)", [instance])
+            return
+        self.inventory.execute("DELETE FROM suspects WHERE instance = ?", [instance])
+
+    def _note_suspects(self) -> None:
+        """Note the instances of which copies are gone."""
+        self.inventory.execute(
+            "INSERT OR IGNORE INTO suspects SELECT DISTINCT instance FROM copies "
+            "WHERE id IN (SELECT id FROM gone) AND instance IS NOT NULL"
+        )
+
+    def _settle_suspects(self) -> None:
+        """Tell of the instances that are gone, and of those of which another copy counts now."""
+        while suspects := [each for (each,) in self.inventory.execute(_NEXT_SUSPECTS)]:
+            self._bury(suspects)
+        with self.inventory.transaction():
+            self.inventory.execute("DELETE FROM failures WHERE uri IN (SELECT uri FROM gone)")
+            self.inventory.execute("DELETE FROM copies WHERE id IN (SELECT id FROM gone)")
+        self.inventory.execute("DELETE FROM gone")
+        with Outbox(self.inventory) as outbox, self.inventory.transaction():
+            for (each,) in self.inventory.execute("SELECT instance FROM suspects").fetchall():
+                self._settle(each, {}, self._teller(outbox))
+        while refs := self._next_refs():  # another copy counts now, whose row differs
+            self._take(refs)
+
+    def _next_refs(self) -> list[tuple[InstanceRef, str]]:
+        """Give some of the copies that are still to be read; each one once in a pass."""
+        suspects = self.inventory.execute(
+            "SELECT instance FROM suspects WHERE instance > ? ORDER BY instance LIMIT ?", [self._last_suspect, _AT_ONCE]
+        ).fetchall()
+        self._last_suspect = suspects[-1][0] if suspects else self._last_suspect
+        winners = [winner for (each,) in suspects if (winner := self._winner(each))]
+        return [(self.store.ref(json.loads(ref)), version) for _, _, ref, version in winners]
+
+    def _check_limit(self) -> None:
+        (deaths,) = self.inventory.one(f"SELECT count(*) FROM suspects JOIN instances ON id = instance WHERE {_DEAD}")
+        if not deaths:
+            return
+        (total,) = self.inventory.one("SELECT count(*) FROM instances WHERE alive")
+        if deaths > self.limit(total):
+            raise too_many_gone(deaths, total, self.store.source)
+
+    def _bury(self, suspects: Sequence[int]) -> None:
+        with Outbox(self.inventory, dry=self.dry) as outbox, self.inventory.transaction():
+            teller = self._teller(outbox)
+            for instance in suspects:
+                (alive,) = self.inventory.one("SELECT alive FROM instances WHERE id = ?", [instance])
+                self.inventory.execute(
+                    "DELETE FROM copies WHERE instance = ? AND id IN (SELECT id FROM gone)", [instance]
+                )
+                if alive:
+                    teller.deleted(instance)
+                self.inventory.execute("DELETE FROM suspects WHERE instance = ?", [instance])
+            outbox.note(to_microseconds(now()))
+        self.noted()
+
+    def _tell(self, destination: Destination, instances: Sequence[int], following: int | None = None) -> None:
+        """Tell one table of some instances as they are now; those that cannot be read are parked."""
+        copies = {each: self._winner(each) for each in instances}
+        listed = [(self.store.ref(json.loads(copy[2])), each) for each, copy in copies.items() if copy]
+        by_uri = {ref.uri: each for ref, each in listed}
+        schemas = {each.form.schema_json for each in self.destinations}
+        readings = {
+            by_uri[reading.ref.uri]: reading
+            for reading in read(self.store, [(ref, "") for ref, _ in listed], schemas, MAX_ELEMENT_SIZE)
+        }
+        with Outbox(self.inventory, dry=self.dry) as outbox, self.inventory.transaction():
+            teller = self._teller(outbox)
+            for each in instances:
+                self._tell_of(each, readings.get(each), destination, teller)
+            if following is not None:
+                self.inventory.execute(
+                    "UPDATE destinations SET backfill_next = ? WHERE id = ?", [following, destination.id]
+                )
+            outbox.note(to_microseconds(now()))
+        self.noted()
+
+    def _tell_of(self, instance: int, reading: Reading | None, destination: Destination, teller: Teller) -> None:
+        row = self.inventory.one("SELECT alive, study, series, sop FROM instances WHERE id = ?", [instance])
+        if not row or row[0] is None:
+            return
+        if not row[0]:
+            key = [destination.id, instance]
+            held = (f"SELECT 1 FROM {table} WHERE destination = ? AND instance = ?" for table in ("adopted", "parked"))
+            if any(self.inventory.one(query, key) for query in held):
+                teller.deleted_from(destination, instance)
+        elif reading and reading.uids == row[1:]:
+            teller.backfilled(destination, instance, reading)
+        else:
+            self.inventory.execute(
+                "INSERT OR REPLACE INTO parked VALUES (?, ?, ?)",
+                [destination.id, instance, "it could not be read when the table was to be told of it"],
+            )
+
+    def _reconcile(self) -> None:
+        """Tell each table of what it holds and the store does not."""
+        for destination in self.destinations:
+            missing = [
+                each
+                for (each,) in self.inventory.execute(
+                    "SELECT instance FROM adopted JOIN instances ON id = instance "
+                    "WHERE destination = ? AND coalesce(alive, 0) = 0",
+                    [destination.id],
+                )
+            ]
+            (alive,) = self.inventory.one("SELECT count(*) FROM instances WHERE alive")
+            if len(missing) > self.limit(alive + len(missing)):
+                raise too_many_gone(len(missing), alive + len(missing), self.store.source)
+            with Outbox(self.inventory, dry=self.dry) as outbox, self.inventory.transaction():
+                teller = self._teller(outbox)
+                for each in missing:
+                    teller.deleted_from(destination, each)
+                outbox.note(to_microseconds(now()))
+            self.noted()
+
+
+_REMAINING = "SELECT 1 FROM copies WHERE copies.instance = instances.id AND copies.id NOT IN (SELECT id FROM gone)"
+_DEAD = f"alive AND NOT EXISTS ({_REMAINING})"
+_NEXT_SUSPECTS = (
+    f"SELECT instance FROM suspects JOIN instances ON id = instance WHERE NOT EXISTS ({_REMAINING}) LIMIT {_AT_ONCE}"
+)
+
+
+def too_many_gone(gone: int, total: int, source: str) -> TooManyGone:
+    """Say that so many deletions are not believed."""
+    return TooManyGone(
+        f"{gone:,} of {total:,} instances of [{source}] are gone, more than --max-delete allows; none was marked "
+        "deleted",
+        "Check that its disk is mounted. If they were deleted: --max-delete=100%.",
+    )

@@ -1,0 +1,151 @@
+"""Which tables follow a store (``rest_api.md``, GoogleCloudHealthcareV1DicomStreamConfig)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from dicombq.errors import InvalidArgument, SchemaConflict
+from dicombq.names import BigQueryTable, TableUri, read_table_uri
+from dicombq.stores.registry import RegisteredStore
+from dicombq.system.files import printable
+from dicombq.table.disposition import Disposition
+from dicombq.table.fields import Field, merge
+from dicombq.table.mapping import UID_COLUMNS
+from dicombq.warehouses.base import FieldConflict, Load, Warehouse
+from dicombq.warehouses.destination import BigQueryDestination
+from dicombq.warehouses.registry import named_table, open_warehouse, table_key
+
+MAX_TABLES = 5
+"""Tables that may follow a store (``streaming_guide.txt``)."""
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """A table that follows a store.
+
+    Parameters
+    ----------
+    backfill
+        Whether it gets a row for each instance that the store holds already.
+    insert
+        Whether BigQuery gets its rows by insertAll, within seconds, in place of a load job a minute.
+    """
+
+    destination: BigQueryDestination
+    backfill: bool = True
+    insert: bool = False
+
+    @property
+    def table(self) -> TableUri:
+        """The table."""
+        return self.destination.table
+
+    def to_api(self) -> dict[str, Any]:
+        """Print it as the API does; what the API lacks stands under ``dicombq``."""
+        destination = self.destination
+        own = ({} if self.backfill else {"backfill": False}) | ({"delivery": "insert"} if self.insert else {})
+        return {
+            "bigqueryDestination": {
+                "tableUri": printable(str(destination.table)),
+                **({"schemaJson": {}} if destination.schema_json else {}),
+                **({"includeSourceStore": True} if destination.include_source_store else {}),
+            },
+            **({"dicombq": own} if own else {}),
+        }
+
+    @classmethod
+    def from_api(cls, state: Mapping[str, Any]) -> StreamConfig:
+        """Read what `to_api` printed."""
+        destination = state["bigqueryDestination"]
+        own = state.get("dicombq", {})
+        return cls(
+            BigQueryDestination(
+                read_table_uri(destination["tableUri"]),
+                Disposition.WRITE_APPEND,
+                "schemaJson" in destination,
+                destination.get("includeSourceStore", False),
+            ),
+            own.get("backfill", True),
+            own.get("delivery") == "insert",
+        )
+
+
+def plain_configs(uris: Sequence[str]) -> list[StreamConfig]:
+    """Make stream configs of table URIs, with the default of everything else."""
+    return [StreamConfig(BigQueryDestination(named_table(uri), Disposition.WRITE_APPEND)) for uri in uris]
+
+
+def configs_of(store: RegisteredStore) -> list[StreamConfig]:
+    """Read the stream configs of a registered store."""
+    return [StreamConfig.from_api(config) for config in store.stream_configs]
+
+
+def with_configs(store: RegisteredStore, configs: Sequence[StreamConfig]) -> RegisteredStore:
+    """Give a registered store other stream configs."""
+    return replace(store, stream_configs=[config.to_api() for config in configs])
+
+
+def prepare(configs: Sequence[StreamConfig], lock_timeout: float | None = None) -> None:
+    """Check that tables can follow a store, then make the missing ones and add missing columns, and make their views.
+
+    Raises
+    ------
+    InvalidArgument
+        Where they are too many, or not distinct.
+    NotFound
+        Where the dataset of one does not exist.
+    SchemaConflict
+        Where a table has other columns than its rows need.
+    DicombqError
+        Where one cannot be reached. Nothing was changed where it is raised before the last table was checked.
+    """
+    if len(configs) > MAX_TABLES:
+        raise InvalidArgument(f"{len(configs)} tables are named; at most {MAX_TABLES} can follow a store")
+    keys = [table_key(config.table) for config in configs]
+    for key, config in zip(keys, configs, strict=True):
+        if keys.count(key) > 1:
+            raise InvalidArgument(f"the table [{config.table}] is named twice")
+    warehouses = [open_warehouse(config.table, lock_timeout) for config in configs]
+    for config, warehouse in zip(configs, warehouses, strict=True):
+        _check(config, warehouse)
+    with TemporaryDirectory() as scratch:
+        for config, warehouse in zip(configs, warehouses, strict=True):
+            make_table(config, warehouse, Path(scratch))
+
+
+def _check(config: StreamConfig, warehouse: Warehouse[Any]) -> None:
+    conflicts = merge(warehouse.state(config.table).fields, first_fields(config)).conflicts
+    if conflicts:
+        raise stream_conflict(config.table, FieldConflict(conflicts))
+
+
+def first_fields(config: StreamConfig) -> tuple[Field, ...]:
+    """Give the fields that every row of a stream needs: a deletion has the UIDs, Type and LastUpdated."""
+    return config.destination.fields(set(UID_COLUMNS))
+
+
+def make_table(config: StreamConfig, warehouse: Warehouse[Any], scratch: Path) -> None:
+    """Make a table where it is missing, with the columns that every row needs, and its view."""
+    load = Load([], first_fields(config), Disposition.WRITE_APPEND, f"dicombq_stream_{uuid.uuid4().hex}", scratch)
+    loaded = warehouse.load(config.table, load)
+    warehouse.replace_view(config.table, loaded.fields)
+
+
+def stream_conflict(table: TableUri, conflict: FieldConflict) -> SchemaConflict:
+    """Say which column of a table stands against the rows of a stream."""
+    first = conflict.conflicts[0]
+    return SchemaConflict(
+        f"the column [{first.path}] is {first.existing.describe()} in the table [{table}], "
+        f"but {first.wanted.describe()} in the rows of the store",
+        "Name another table, or mend this one.",
+    )
+
+
+def is_numbered(config: StreamConfig) -> bool:
+    """Tell whether the loads of a table are: BigQuery takes 1,500 a day."""
+    return isinstance(config.table, BigQueryTable) and not config.insert

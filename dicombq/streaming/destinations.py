@@ -1,0 +1,58 @@
+"""The tables of a stream, and how far each of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from dicombq.names import StoreName
+from dicombq.streaming.configs import StreamConfig
+from dicombq.streaming.inventory import Inventory
+from dicombq.streaming.outbox import Form
+from dicombq.system.times import now, to_microseconds
+from dicombq.warehouses.registry import table_key
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A table of a stream.
+
+    Parameters
+    ----------
+    id
+        In the inventory.
+    """
+
+    id: int
+    config: StreamConfig
+    store: StoreName
+
+    @cached_property
+    def form(self) -> Form:
+        """What its rows look like."""
+        destination = self.config.destination
+        return Form(destination.schema_json, str(self.store) if destination.include_source_store else None)
+
+
+def take_up(inventory: Inventory, configs: Sequence[StreamConfig], store: StoreName) -> list[Destination]:
+    """Note the tables that follow now, and forget the others and what they should have got."""
+    keys = [key_of(config) for config in configs]
+    with inventory.transaction():
+        known = dict(inventory.execute("SELECT key, id FROM destinations").fetchall())
+        for key in known.keys() - set(keys):
+            for table in ("deliveries", "adopted", "parked"):
+                inventory.execute(f"DELETE FROM {table} WHERE destination = ?", [known[key]])
+            inventory.execute("DELETE FROM destinations WHERE id = ?", [known[key]])
+        since = to_microseconds(now())
+        for key in set(keys) - known.keys():
+            inventory.execute("INSERT INTO destinations (key, since) VALUES (?, ?)", [key, since])
+        ids = dict(inventory.execute("SELECT key, id FROM destinations").fetchall())
+    return [Destination(ids[key], config, store) for key, config in zip(keys, configs, strict=True)]
+
+
+def key_of(config: StreamConfig) -> str:
+    """Name a table and the form of its rows; with another form it is another table."""
+    destination = config.destination
+    form = ("json" if destination.schema_json else "flattened", destination.include_source_store)
+    return f"{table_key(config.table)} {form[0]} {form[1]}"

@@ -1,0 +1,194 @@
+"""Streams that run until they are stopped, each in a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dicombq.errors import DicombqError, Internal
+from dicombq.operations.log import LogEntry
+from dicombq.stores.registry import RegisteredStore, StoreRegistry
+from dicombq.streaming.changes import Limit, Pass
+from dicombq.streaming.destinations import Destination
+from dicombq.streaming.inventory import Inventory, inventory_errors
+from dicombq.streaming.stream import Stream, open_stream
+from dicombq.streaming.watch import poll, watch
+from dicombq.system.files import write_atomic
+from dicombq.system.notify import notify
+from dicombq.system.signals import held_back
+from dicombq.system.times import now
+
+_HEARTBEAT = 1.0
+
+
+@dataclass
+class Runner:
+    """A stream that runs.
+
+    Parameters
+    ----------
+    interval
+        Seconds between two sweeps, which look at all of the store.
+    tell
+        Is told of what happens, a line each.
+    """
+
+    stream: Stream
+    interval: float
+    limit: Limit
+    stop: threading.Event
+    tell: Callable[[str], None]
+    ready: threading.Event = field(default_factory=threading.Event)
+    health: dict[str, Any] = field(default_factory=dict)
+    _destinations: Sequence[Destination] = ()
+
+    @property
+    def name(self) -> str:
+        """The store's ID."""
+        return self.stream.registered.name.store
+
+    def run(self) -> None:
+        """Follow the store until it is to stop."""
+        try:
+            with Inventory(self.stream.folder) as inventory:
+                self._sweep(inventory)
+                self.ready.set()
+                for places in self._events():
+                    if self.stop.is_set():
+                        return
+                    if places is None:
+                        self._sweep(inventory)
+                    else:
+                        self._look(inventory, places)
+        except Exception as error:  # noqa: BLE001 - a thread that ends has to say why
+            self._failed(
+                error if isinstance(error, DicombqError) else Internal(f"internal error ({type(error).__name__})")
+            )
+            self.stop.set()
+        finally:
+            self.ready.set()
+
+    def _events(self) -> Iterator[list[str] | None]:
+        """Stream what to look at; where the folder is gone, sweep until it is there again."""
+        while not self.stop.is_set():
+            folder = None
+            with contextlib.suppress(DicombqError):
+                folder = self.stream.open_store().folder
+            if folder is None:
+                yield from self._one_sweep()
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                yield from watch(folder, self.stop, self.interval)
+            yield None  # the folder is another one
+
+    def _one_sweep(self) -> Iterator[None]:
+        for _ in poll(self.stop, self.interval):
+            yield None
+            return
+
+    def _sweep(self, inventory: Inventory) -> None:
+        """Look at all of the store and at the tables that follow now."""
+        with self._errors():
+            registry = StoreRegistry(self.stream.home)
+            self.stream.registered = registry.get(self.stream.registered.name)
+            self._destinations = ()
+            self._destinations = self.stream.begin(inventory, spaced=True)
+            look = self._pass(inventory)
+            for each in self._destinations:
+                look.backfill(each)
+            look.whole()
+
+    def _look(self, inventory: Inventory, places: Sequence[str]) -> None:
+        if self._destinations:
+            with self._errors():
+                self._pass(inventory).places(places)
+
+    def _pass(self, inventory: Inventory) -> Pass:
+        store = self.stream.open_store()
+        return Pass(store, inventory, self._destinations, self.limit, self.stream.log, self.stream.wake)
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Note what went wrong and go on: the next sweep tries again."""
+        try:
+            with inventory_errors(self.stream.folder):
+                yield
+        except DicombqError as error:
+            self._failed(error)
+        else:
+            if "error" in self.health:
+                self.tell(f"[{self.name}] works again.")
+            self.health = {"lastLook": now()}
+
+    def _failed(self, error: DicombqError) -> None:
+        if self.health.get("error") != error.message:
+            self.stream.log([LogEntry("ERROR", error.status, self.stream.registered.source, "", error.message)])
+            self.tell(f"[{self.name}] {error.message}. {error.hint}".strip())
+        self.health = self.health | {"error": error.message}
+
+
+def run_streams(
+    home: Path,
+    stores: Sequence[RegisteredStore],
+    *,
+    interval: float,
+    limit: Limit,
+    lock_timeout: float | None,
+    health_file: Path | None,
+    tell: Callable[[str], None],
+) -> None:
+    """Run streams until the process is interrupted; systemd and a health file are told how they are.
+
+    Raises
+    ------
+    Locked
+        Where another process runs one of them.
+    """
+    stop = threading.Event()
+    with contextlib.ExitStack() as streams:
+        runners = [
+            Runner(streams.enter_context(open_stream(home, store, lock_timeout)), interval, limit, stop, tell)
+            for store in stores
+        ]
+        with held_back():
+            threads = [threading.Thread(target=runner.run, name=runner.name, daemon=True) for runner in runners]
+            for thread in threads:
+                thread.start()
+        try:
+            _attend(runners, stop, health_file)
+        finally:
+            notify("STOPPING=1")
+            stop.set()
+            for thread in threads:
+                thread.join(1.0)
+
+
+def _attend(runners: Sequence[Runner], stop: threading.Event, health_file: Path | None) -> None:
+    told = False
+    while not stop.wait(_HEARTBEAT):
+        if not told and all(runner.ready.is_set() for runner in runners):
+            notify("READY=1")
+            told = True
+        failing = [runner.name for runner in runners if "error" in runner.health]
+        notify(f"STATUS={'failing: ' + ', '.join(failing) if failing else 'following'}\nWATCHDOG=1")
+        if health_file:
+            write_atomic(health_file, json.dumps(_health(runners)).encode() + b"\n")
+
+
+def _health(runners: Sequence[Runner]) -> dict[str, Any]:
+    stores = {str(runner.stream.registered.name): _health_of(runner) for runner in runners}
+    return {"time": now(), "healthy": not any("error" in store for store in stores.values()), "stores": stores}
+
+
+def _health_of(runner: Runner) -> dict[str, Any]:
+    errors = {
+        str(courier.destination.config.table): courier.error.message
+        for courier in list(runner.stream.couriers.values())
+        if courier.error
+    }
+    return dict(runner.health) | ({"tables": errors} if errors else {})

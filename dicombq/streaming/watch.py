@@ -1,0 +1,115 @@
+"""Which places of a folder have changed, as the file system tells it: each one when it has stopped changing."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_QUIET = 1.0
+"""Seconds for which a file must stay as it is, and a deletion wait for the other half of a move."""
+
+_LOOK = 0.25
+_MOST = 100_000
+"""Places that are remembered; with more of them the next sweep is as good."""
+
+Print = tuple[int, int, int] | None
+
+
+@dataclass
+class Quiet:
+    """Places that something was told of, until they are quiet.
+
+    Parameters
+    ----------
+    root
+        The folder; where it becomes another one, as a disk that is unmounted leaves it, nothing is believed any more.
+    """
+
+    root: str
+    _identity: tuple[int, int] = field(init=False)
+    _places: dict[str, tuple[Print, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._identity = _identity(self.root)
+
+    def add(self, path: str) -> None:
+        """Note that something happened at a place."""
+        if len(self._places) < _MOST:
+            self._places.setdefault(path, (_print(path), time.monotonic()))
+
+    def take(self) -> list[str]:
+        """Give the places that are quiet, as paths below the root."""
+        ready = []
+        present = time.monotonic()
+        for path, (before, since) in list(self._places.items()):
+            after = _print(path)
+            if after != before:
+                self._places[path] = (after, present)
+            elif present - since >= _QUIET:
+                ready.append(path)
+        for path in ready:
+            del self._places[path]
+        if not self.is_there():  # looked at last: what is gone may be gone with the disk
+            return []
+        return [os.path.relpath(path, self.root) for path in ready if path != self.root]
+
+    def is_there(self) -> bool:
+        """Tell whether the folder is still the one that it was."""
+        try:
+            return _identity(self.root) == self._identity
+        except OSError:
+            return False
+
+
+def watch(folder: str, stop: threading.Event, interval: float) -> Iterator[list[str] | None]:
+    """Stream the places that changed, whenever some are quiet; None when it is time for a sweep.
+
+    It ends where the folder becomes another one, whose events it would not get.
+    """
+    from watchfiles import watch as watch_files  # noqa: PLC0415 - only streams that run need it
+
+    quiet = Quiet(folder)
+    sweep = time.monotonic() + interval
+    changes = watch_files(
+        folder,
+        watch_filter=None,
+        debounce=50,
+        step=20,
+        stop_event=stop,
+        rust_timeout=int(_LOOK * 1000),
+        yield_on_timeout=True,
+        raise_interrupt=False,
+        ignore_permission_denied=True,
+    )
+    for change in changes:
+        for _, path in change:
+            quiet.add(path)
+        if places := quiet.take():
+            yield places
+        if not quiet.is_there():
+            return
+        if time.monotonic() >= sweep:
+            yield None
+            sweep = time.monotonic() + interval
+
+
+def poll(stop: threading.Event, interval: float) -> Iterator[None]:
+    """Tell when it is time for a sweep."""
+    while not stop.wait(interval):
+        yield None
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def _print(path: str) -> Print:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino

@@ -1,0 +1,283 @@
+"""Streams that run: processes of their own, which are told by files, signals and other processes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dicombq.errors import Locked
+from tests.fakes.bigquery import BigQueryFake
+from tests.instances import write_instance
+from tests.streaming.conftest import Lab
+from tests.streaming.tables import bigquery_table, check_history, numbers, rows_of, view_of
+
+KILLS = 100 if os.environ.get("DICOMBQ_LONG_PROOFS") else 15
+_LONG = 60.0
+
+
+@contextlib.contextmanager
+def running(lab: Lab, *options: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the stream in a process of its own until the end of the block."""
+    command = [sys.executable, "-m", "dicombq", "stream", "run", str(lab.folder), *options]
+    with subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until something holds that must come to hold."""
+    deadline = time.monotonic() + _LONG
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come"
+        time.sleep(0.1)
+
+
+def shows(lab: Lab, *expected: int) -> Callable[[], bool]:
+    """Make the condition that the view shows these instances."""
+
+    def look() -> bool:
+        try:
+            return lab.view() == list(expected)
+        except Exception as error:  # while it is written, DuckDB lets nobody in
+            if "lock" not in str(error):
+                raise
+            return False
+
+    return look
+
+
+def test_what_happens_in_a_folder_comes_to_the_table(lab: Lab) -> None:
+    lab.write(1)
+    lab.follow()
+    with running(lab, "--interval=1h") as process:
+        wait_for(shows(lab, 1))
+        lab.write(2)
+        (lab.folder / "sub").mkdir()
+        lab.write(3, name="sub/3")
+        if lab.is_duckdb:
+            wait_for(shows(lab, 1, 2, 3))
+        (lab.folder / "sub" / "3.dcm").rename(lab.folder / "moved.dcm")
+        (lab.folder / "1.dcm").unlink()
+        if lab.is_duckdb:
+            wait_for(shows(lab, 2, 3))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 0
+    lab.sync()
+    assert lab.view() == [2, 3]
+    check_history(lab.rows())
+
+
+def test_a_folder_that_is_moved_in_and_out_is_seen(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    lab.follow()
+    with running(lab, "--interval=1h"):
+        wait_for(shows(lab, 1))
+        outside = lab.base / "outside"
+        outside.mkdir()
+        for number in (2, 3):
+            lab.write(number).rename(outside / f"{number}.dcm")
+        wait_for(shows(lab, 1))
+        outside.rename(lab.folder / "inside")
+        wait_for(shows(lab, 1, 2, 3))
+        (lab.folder / "inside").rename(outside)
+        wait_for(shows(lab, 1))
+
+
+def test_a_sweep_catches_what_events_miss(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    elsewhere = lab.base / "elsewhere"
+    elsewhere.mkdir()
+    (lab.folder / "link").symlink_to(elsewhere)  # no events come from behind a link
+    lab.follow()
+    with running(lab, "--interval=1s"):
+        wait_for(lambda: "FOLLOWING" in str(lab.describe()))
+        lab.write(1).rename(elsewhere / "1.dcm")
+        wait_for(shows(lab, 1))
+
+
+def test_a_file_that_grows_is_read_when_it_is_whole(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.follow()
+    whole = lab.write(1, name="whole").read_bytes()
+    (lab.folder / "whole.dcm").unlink()
+    with running(lab, "--interval=1h"):
+        wait_for(lambda: "FOLLOWING" in str(lab.describe()))
+        with (lab.folder / "grows.dcm").open("wb", buffering=0) as file:
+            for at in range(0, len(whole), 100):
+                file.write(whole[at : at + 100])
+                time.sleep(0.3)
+        wait_for(shows(lab, 1))
+    assert lab.run("stream", "describe", str(lab.folder))["dicombq"]["failed"] == 0
+    assert not (next((lab.base / "home" / "streams").iterdir()) / "log.jsonl").exists()
+
+
+def test_a_second_stream_says_who_runs(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.follow()
+    with running(lab) as process:
+        wait_for(lambda: f"process {process.pid} " in str(lab.run("stream", "describe", str(lab.folder))))
+        lab.sync()
+        assert (lab.code, f"process {process.pid} " in lab.err) == (Locked.exit_code, True)
+
+
+def test_a_table_that_is_configured_while_the_stream_runs_follows_too(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    lab.follow()
+    with running(lab, "--interval=1s"):
+        wait_for(shows(lab, 1))
+        lab.follow(tables=(lab.table, bigquery_table()))
+        wait_for(lambda: numbers(view_of(bigquery_table())) == [1])
+
+
+def test_a_folder_that_is_gone_is_waited_for(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    lab.write(2)
+    lab.follow()
+    with running(lab, "--interval=1s") as process:
+        wait_for(shows(lab, 1, 2))
+        lab.folder.rename(lab.base / "away")
+        assert process.stderr
+        assert "there is no folder" in process.stderr.readline()
+        shutil.copytree(lab.base / "away", lab.folder)
+        lab.write(3)
+        wait_for(shows(lab, 1, 2, 3))
+    assert lab.told(1) == ["first"]
+
+
+def test_events_come_from_a_folder_that_takes_the_place_of_the_old_one(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    lab.follow()
+    with running(lab, "--interval=1h"):
+        wait_for(shows(lab, 1))
+        shutil.copytree(lab.folder, lab.base / "copy")
+        write_instance(lab.base / "copy" / "2.dcm", 2, StudyDescription="first")
+        lab.folder.rename(lab.base / "away")
+        (lab.base / "copy").rename(lab.folder)
+        wait_for(shows(lab, 1, 2))
+        lab.write(3)
+        wait_for(shows(lab, 1, 2, 3))
+    assert lab.told(1) == ["first"]
+
+
+def test_systemd_and_a_health_file_are_told(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    lab.follow()
+    health = lab.base / "health.json"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(lab.base / "notify"))
+        channel.settimeout(_LONG)
+        with running(lab, f"--health-file={health}", NOTIFY_SOCKET=str(lab.base / "notify")) as process:
+            while channel.recv(100) != b"READY=1":
+                pass
+            assert channel.recv(100) == b"STATUS=following\nWATCHDOG=1"
+            wait_for(lambda: health.exists() and "lastLook" in health.read_text())
+            state = json.loads(health.read_text())
+            assert (state["healthy"], next(iter(state["stores"].values())).keys()) == (True, {"lastLook"})
+            process.send_signal(signal.SIGINT)
+            assert process.wait() == 0
+            channel.settimeout(0)
+            with contextlib.suppress(BlockingIOError):
+                while (last := channel.recv(100)) != b"STOPPING=1":
+                    pass
+            assert last == b"STOPPING=1"
+
+
+def test_kills_at_any_moment_lose_nothing(duckdb_lab: Lab, bigquery: BigQueryFake) -> None:
+    """SIGKILL while files arrive, change, move and go; in the end each table has told all of it once."""
+    lab = duckdb_lab
+    tables = (lab.table, bigquery_table())
+    lab.follow(tables=tables)
+    chance = random.Random(7)
+    present: dict[int, str] = {}
+    killed_in_the_middle = 0
+    for _ in range(KILLS):
+        with running(lab, "--interval=1s") as process:
+            wait_for(lambda: _runs(lab))
+            end = time.monotonic() + chance.uniform(0.0, 2.5)
+            while time.monotonic() < end:
+                _disturb(lab, chance, present)
+                time.sleep(0.02)
+            process.send_signal(signal.SIGKILL)
+        killed_in_the_middle += _is_in_the_middle(lab)
+    lab.sync("--max-delete=100%")
+    assert lab.code == 0
+    for table in tables:
+        view = view_of(table)
+        check_history(rows_of(table))
+        shown = {int(row["SOPInstanceUID"].rpartition(".")[2]): row["StudyDescription"] for row in view}
+        assert shown == present
+    assert killed_in_the_middle
+
+
+def _disturb(lab: Lab, chance: random.Random, present: dict[int, str]) -> None:
+    if present and chance.random() < 0.3:
+        number = chance.choice(list(present))
+        path = next(path for path in lab.folder.glob(f"{number}-*"))
+        if chance.random() < 0.5:
+            path.unlink()
+            del present[number]
+        else:
+            path.rename(lab.folder / f"{number}-{chance.randrange(100)}.dcm")
+        return
+    number = chance.randrange(1, 60)
+    present[number] = str(time.monotonic_ns())
+    for path in lab.folder.glob(f"{number}-*"):
+        path.unlink()
+    lab.write(number, present[number], name=f"{number}-0")
+
+
+def _runs(lab: Lab) -> bool:
+    return lab.run("stream", "describe", str(lab.folder))["dicombq"]["running"] is not None
+
+
+def _is_in_the_middle(lab: Lab) -> bool:
+    """Tell whether a kill left rows that are still to be delivered."""
+    described: dict[str, Any] = lab.run("stream", "describe", str(lab.folder))["dicombq"]
+    return any(table.get("pending") for table in described["tables"])
+
+
+def test_a_store_that_no_table_follows_any_more_is_waited_for(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    lab.follow()
+    with running(lab, "--interval=1s") as process:
+        wait_for(shows(lab, 1))
+        lab.run("stream", "clear", str(lab.folder))
+        assert process.stderr
+        assert "no table follows" in process.stderr.readline()
+        lab.write(2)
+        lab.follow()
+        wait_for(shows(lab, 1, 2))
+    assert lab.told(1) == ["first"]
+
+
+def test_a_locked_duckdb_file_is_waited_for(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.follow()
+    with running(lab, "--interval=1h", "--lock-timeout=0s"):
+        wait_for(lambda: "FOLLOWING" in str(lab.describe()))
+        script = f"import duckdb, sys; c = duckdb.connect({str(lab.table.file)!r}); print(flush=True); sys.stdin.read()"
+        with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            assert holder.stdout
+            holder.stdout.readline()
+            lab.write(1)
+            wait_for(lambda: "is locked by" in str(lab.describe().get("error")))
+            holder.communicate()
+        wait_for(shows(lab, 1))

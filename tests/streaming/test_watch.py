@@ -1,0 +1,55 @@
+"""Places that something was told of, until they are quiet."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from dicombq.streaming import watch
+from dicombq.streaming.watch import Quiet
+
+
+@pytest.fixture
+def quiet(tmp_path: Path) -> Quiet:
+    (tmp_path / "root").mkdir()
+    return Quiet(str(tmp_path / "root"))
+
+
+def test_a_place_is_given_once_when_it_has_been_quiet(quiet: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(quiet.root, "sub", "a.dcm")
+    path.parent.mkdir()
+    path.write_text("a")
+    quiet.add(str(path))
+    quiet.add(str(path.with_name("gone.dcm")))
+    assert quiet.take() == []
+    path.write_text("longer")
+    monkeypatch.setattr(watch, "_QUIET", 0.0)
+    assert quiet.take() == ["sub/gone.dcm"]
+    assert quiet.take() == ["sub/a.dcm"]
+    assert quiet.take() == []
+
+
+def test_nothing_is_believed_of_another_folder(quiet: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_QUIET", 0.0)
+    quiet.add(f"{quiet.root}/gone.dcm")
+    Path(quiet.root).rename(f"{quiet.root}.away")
+    assert (quiet.take(), quiet.is_there()) == ([], False)
+    Path(quiet.root).mkdir()
+    quiet.add(f"{quiet.root}/gone.dcm")
+    assert (quiet.take(), quiet.is_there()) == ([], False)
+
+
+def test_the_root_itself_is_no_place(quiet: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_QUIET", 0.0)
+    quiet.add(quiet.root)
+    assert quiet.take() == []
+
+
+def test_polling_ends_when_it_is_told_to() -> None:
+    stop = threading.Event()
+    ticks = watch.poll(stop, 0.0)
+    assert next(ticks) is None
+    stop.set()
+    assert list(ticks) == []
