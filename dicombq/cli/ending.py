@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from pathlib import Path
 
+from dicombq import config
 from dicombq.cli.render import Output
-from dicombq.names import DuckdbTable, read_table_uri
+from dicombq.names import DuckdbFile, DuckdbTable, read_table_uri
 from dicombq.operations.state import Operation
-from dicombq.warehouses.registry import is_embedded
 
 
-def export_ended(output: Output, operation: Operation, home: Path, read_otherwise: Counter[str]) -> int:
+def export_ended(output: Output, operation: Operation, read_otherwise: Counter[str]) -> int:
     """Print how an export ended; give its exit code.
 
     Parameters
@@ -27,7 +26,7 @@ def export_ended(output: Output, operation: Operation, home: Path, read_otherwis
     if not counters.success:
         output.warning(f"no instance in [{operation.store_id}] could be exported; the table is empty.")
     output.status(f"Table: {operation.target} ({_number(counters.success, 'new row')})")
-    if hint := _query_hint(operation.target, home):
+    if hint := _query_hint(operation.target):
         output.status(f"Look at it: {hint}")
     if counters.failure or counters.notices:
         failed = [f"{_number(counters.failure, 'instance')} failed"] if counters.failure else []
@@ -40,11 +39,12 @@ def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _query_hint(target: str, home: Path) -> str:
+def _query_hint(target: str) -> str:
     table = read_table_uri(target)
     if not isinstance(table, DuckdbTable):
         return ""
     parts = (part if part.isidentifier() else f"`{part}`" for part in (table.dataset, table.table))
     sql = f"SELECT * FROM {'.'.join(parts)} LIMIT 10"
-    warehouse = "" if is_embedded(table, home) else f"--warehouse={shlex.quote(f'duckdb://{table.file}')} "
+    file = DuckdbFile(table.file)
+    warehouse = "" if file == config.warehouse() else f"--warehouse={shlex.quote(str(file))} "
     return f"dicombq query {warehouse}{shlex.quote(sql)}"

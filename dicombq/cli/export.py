@@ -39,7 +39,7 @@ Examples:
     "--bq-table",
     metavar="URI",
     help="The table: bq://PROJECT.DATASET.TABLE, or duckdb://FILE.duckdb/DATASET.TABLE. Left out: a table named after "
-    "the store in the embedded warehouse.",
+    "the store, in the embedded warehouse or where `dicombq config` says.",
 )
 @click.option("--overwrite-table", is_flag=True, help="Replace an existing table.")
 @click.option(
@@ -110,7 +110,7 @@ def bq(
     else:
         disposition = Disposition.WRITE_TRUNCATE if overwrite_table else Disposition.NONE
     source = open_store(store, config.parent(project, location, dataset))
-    table = find_table(bq_table, config.home, source.name)
+    table = find_table(bq_table, config.warehouse, source.name)
     settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
     destination = BigQueryDestination(table, disposition, schema == "json", include_source_store)
     request = ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE)
@@ -128,4 +128,4 @@ def bq(
         output.status(f"Request issued for: [{source.name.store}]")
         with output.waiting(str(job.operation.name)) as progress:
             job.run(progress)
-    return export_ended(output, job.operation, settings.home, job.running.debug)
+    return export_ended(output, job.operation, job.running.debug)

@@ -16,6 +16,7 @@ cli = click.version_option(__version__, prog_name="dicombq", message="%(prog)s %
     Group(
         "dicombq",
         {
+            "config": "dicombq.cli.config:group",
             "dicom-stores": "dicombq.cli.dicom_stores:group",
             "export": "dicombq.cli.export:group",
             "operations": "dicombq.cli.operations:group",

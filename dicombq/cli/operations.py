@@ -139,7 +139,8 @@ def list_operations(
 ) -> None:
     """List the operations, the newest first.
 
-    --project, --location and --dataset, given here or in the environment, leave out the operations of others.
+    --project, --location and --dataset, given here, in the environment or by `dicombq config`, leave out the
+    operations of others.
     """
     from dicombq.operations.store import OperationStore
 
@@ -219,14 +220,13 @@ def wait(output: Output, /, operation: str, timeout: float | None, **_names: str
     from dicombq.names import operation_id
     from dicombq.operations.store import OperationStore
 
-    home = config.home()
-    operations = OperationStore(home)
+    operations = OperationStore(config.home())
     found = operations.get(operation_id(operation))
     with output.waiting(str(found.name), interrupted="the operation goes on") as progress:
         for latest in operations.follow(found.id, timeout):
             progress(latest)
         latest.raise_error()
-    return export_ended(output, latest, home, Counter())
+    return export_ended(output, latest, Counter())
 
 
 @click.command(
@@ -284,7 +284,7 @@ def resume(
     settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
     with jobs.resume(operation_id(operation), settings) as job, output.waiting(str(job.operation.name)) as progress:
         job.run(progress)
-    return export_ended(output, job.operation, settings.home, job.running.debug)
+    return export_ended(output, job.operation, job.running.debug)
 
 
 @click.command(

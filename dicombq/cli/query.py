@@ -26,7 +26,7 @@ Examples:
 @click.option(
     "--warehouse",
     metavar="URI",
-    help="duckdb://FILE.duckdb or bq://PROJECT; left out: the embedded warehouse.",
+    help="duckdb://FILE.duckdb or bq://PROJECT; left out: the embedded warehouse, or what `dicombq config` says.",
 )
 @lock_timeout_option
 @common_options
@@ -38,5 +38,5 @@ def query(output: Output, /, sql: str, warehouse: str | None, lock_timeout: floa
     """
     from dicombq.warehouses.registry import find_warehouse
 
-    result = find_warehouse(warehouse, config.home, lock_timeout).query(sql)
+    result = find_warehouse(config.warehouse(warehouse), lock_timeout).query(sql)
     output.table(result.columns, result.rows, hide_empty=bool(_ALL_COLUMNS.search(sql)))

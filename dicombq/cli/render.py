@@ -97,6 +97,10 @@ class Output:
             except OSError:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
+    def text(self, text: str) -> None:
+        """Print a text, as it is, for another program."""
+        _write(sys.stdout, f"{text}\n")
+
     def resource(self, resource: Mapping[str, Any]) -> None:
         """Print a resource as YAML, or as asked for."""
         kind = self._format or "yaml"

@@ -15,6 +15,11 @@ from tests.cli.golden import assert_golden
 
 COMMANDS = [
     (),
+    ("config",),
+    ("config", "get"),
+    ("config", "list"),
+    ("config", "set"),
+    ("config", "unset"),
     ("dicom-stores",),
     ("dicom-stores", "export"),
     ("dicom-stores", "export", "bq"),
