@@ -89,6 +89,11 @@ class BigQueryTable:
     def __str__(self) -> str:
         return f"bq://{self.project}.{self.dataset}.{self.table}"
 
+    @property
+    def warehouse(self) -> BigQueryProject:
+        """The project that it is in."""
+        return BigQueryProject(self.project)
+
 
 @dataclass(frozen=True)
 class DuckdbTable:
@@ -100,6 +105,11 @@ class DuckdbTable:
 
     def __str__(self) -> str:
         return f"duckdb://{self.file}/{self.dataset}.{self.table}"
+
+    @property
+    def warehouse(self) -> DuckdbFile:
+        """The file that it is in."""
+        return DuckdbFile(self.file)
 
 
 TableUri = BigQueryTable | DuckdbTable

@@ -7,7 +7,7 @@ from collections import Counter
 
 from dicombq import config
 from dicombq.cli.render import Output
-from dicombq.names import DuckdbFile, DuckdbTable, read_table_uri
+from dicombq.names import DuckdbTable, read_table_uri
 from dicombq.operations.state import Operation
 
 
@@ -45,6 +45,6 @@ def _query_hint(target: str) -> str:
         return ""
     parts = (part if part.isidentifier() else f"`{part}`" for part in (table.dataset, table.table))
     sql = f"SELECT * FROM {'.'.join(parts)} LIMIT 10"
-    file = DuckdbFile(table.file)
-    warehouse = "" if file == config.warehouse() else f"--warehouse={shlex.quote(str(file))} "
+    default = table.warehouse == config.warehouse()
+    warehouse = "" if default else f"--warehouse={shlex.quote(str(table.warehouse))} "
     return f"dicombq query {warehouse}{shlex.quote(sql)}"

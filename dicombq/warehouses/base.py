@@ -104,6 +104,28 @@ def is_gone(table: TableUri) -> DestinationChanged:
 
 
 @dataclass(frozen=True)
+class Parameter:
+    """A value that a query takes from outside.
+
+    Parameters
+    ----------
+    name
+        As in ``@name``; empty for the next ``?``.
+    type
+        One of `PARAMETER_TYPES`, of each value where it is an array.
+    value
+        As text; None for NULL; several for an array.
+    """
+
+    name: str
+    type: str
+    value: str | Sequence[str] | None
+
+
+PARAMETER_TYPES = ("BOOL", "DATE", "DATETIME", "FLOAT64", "INT64", "STRING", "TIME", "TIMESTAMP")
+
+
+@dataclass(frozen=True)
 class QueryResult:
     """A query's columns and rows, streamed."""
 
@@ -146,6 +168,41 @@ class Warehouse(Protocol[TableT_contra]):
         """
         ...
 
-    def query(self, sql: str) -> QueryResult:
-        """Answer a query in GoogleSQL."""
+    def fields(self, table: TableT_contra) -> tuple[Field, ...]:
+        """Give the columns of a table or a view, with their descriptions.
+
+        Raises
+        ------
+        NotFound
+            Where there is none.
+        """
+        ...
+
+    def query(
+        self, sql: str, parameters: Sequence[Parameter] = (), maximum_bytes_billed: int | None = None
+    ) -> QueryResult:
+        """Answer a query in GoogleSQL.
+
+        Parameters
+        ----------
+        maximum_bytes_billed
+            The query is refused where it would be billed for more; nothing is billed on DuckDB.
+
+        Raises
+        ------
+        SqlError
+            Where it is not understood, or fails.
+        FailedPrecondition
+            Where it would be billed for more than the limit.
+        """
+        ...
+
+    def estimate(self, sql: str, parameters: Sequence[Parameter] = ()) -> int:
+        """Check a query without running it; give the bytes that it would be billed for, 0 on DuckDB.
+
+        Raises
+        ------
+        SqlError
+            Where it is not understood.
+        """
         ...

@@ -6,14 +6,11 @@ import concurrent.futures
 import contextlib
 import copy
 import os
-import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import google.auth.exceptions
-import requests.exceptions
 from google.api_core import exceptions as api
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.api_core.retry import Retry
@@ -23,26 +20,18 @@ from google.cloud.bigquery.retry import DEFAULT_RETRY
 from isal import igzip
 
 from dicombq.errors import (
-    CancelledElsewhere,
-    DicombqError,
-    Failed,
     FailedPrecondition,
-    LoadUnsettled,
-    NotAuthenticated,
     NotAWarehouse,
     NotFound,
-    NotPermitted,
-    SqlError,
-    TableExists,
-    TableNotEmpty,
-    Temporary,
 )
 from dicombq.names import BigQueryTable
 from dicombq.system.files import open_private
+from dicombq.table.descriptions import described
 from dicombq.table.disposition import Action, Disposition, TableState, decide
 from dicombq.table.fields import Field, Merge, from_bigquery, to_bigquery
 from dicombq.table.view import view_name, view_query
-from dicombq.warehouses.base import Load, LoadResult, QueryResult, Table, fields_after, is_gone
+from dicombq.warehouses.base import Load, LoadResult, Parameter, QueryResult, Table, fields_after, is_gone
+from dicombq.warehouses.bigquery_errors import NETWORK, errors, job_error, query_errors, unsettled
 
 PATIENCE = 300.0
 """Seconds for which temporary failures of one call are retried."""
@@ -56,22 +45,6 @@ _SEARCH = 30.0
 _UPLOAD_RETRIES = 6
 _CANCEL_TIMEOUT = 1.0  # seconds
 _NO_RETRY = DEFAULT_RETRY.with_timeout(0)
-_ROLES = "Grant roles/bigquery.dataEditor on the dataset and roles/bigquery.jobUser on the project."
-_TEMPORARY_REASONS = frozenset(
-    {
-        "backendError",
-        "internalError",
-        "jobBackendError",
-        "jobInternalError",
-        "jobRateLimitExceeded",
-        "quotaExceeded",
-        "rateLimitExceeded",
-        "tableUnavailable",
-        "timeout",
-    }
-)
-_NETWORK = (requests.exceptions.RequestException, ConnectionError, google.auth.exceptions.TransportError)
-_PLACE = re.compile(r"\[\d+:\d+\]|Not found: ")
 _WRITE_DISPOSITIONS = {Disposition.WRITE_TRUNCATE: "WRITE_TRUNCATE", Disposition.WRITE_APPEND: "WRITE_APPEND"}
 """Whatever the table's state was when it was looked at: the load checks it again."""
 
@@ -111,7 +84,7 @@ class BigQueryWarehouse:
         NotFound
             Where the dataset does not exist.
         """
-        with _errors(f"the table [{table}]"):
+        with errors(f"the table [{table}]"):
             found = self._destination(table)
             if found is None:
                 self._location(table)
@@ -120,15 +93,15 @@ class BigQueryWarehouse:
 
     def load(self, table: BigQueryTable, load: Load) -> LoadResult:
         """Load rows by one load job; one of the same ID that exists already is the load, unless it ends in failure."""
-        with _errors(f"the table [{table}]"):
+        with errors(f"the table [{table}]"):
             location = self._location(table)
             job_id, job = self._last_attempt(load.job_id, location)
             if job is None:
                 job = self._run(table, load, job_id, location)
             try:
                 found = self._get_table(table)
-            except (GoogleAPICallError, RetryError, *_NETWORK):
-                raise _unsettled(job_id) from None
+            except (GoogleAPICallError, RetryError, *NETWORK):
+                raise unsettled(job_id) from None
             if found is None:
                 raise is_gone(table)
             return LoadResult(int(job.output_rows or 0), from_bigquery(_schema(found)))
@@ -138,7 +111,7 @@ class BigQueryWarehouse:
         name = BigQueryTable(table.project, table.dataset, view_name(table.table))
         view = bigquery.Table(_id(name))
         view.view_query = view_query(f"`{_id(table)}`", fields, lambda column: f"`{column}`")
-        with _errors(f"the view [{name}]"):
+        with errors(f"the view [{name}]"):
             try:
                 self._client.create_table(view, retry=self._retry)
             except api.Conflict:
@@ -149,13 +122,34 @@ class BigQueryWarehouse:
                     ) from None
                 self._client.update_table(view, ["view_query"], retry=self._retry)
 
-    def query(self, sql: str) -> QueryResult:
-        """Answer a query in GoogleSQL."""
-        from dicombq.warehouses.googlesql.queries import standard_names  # noqa: PLC0415 - exports do not need sqlglot
+    def fields(self, table: BigQueryTable) -> tuple[Field, ...]:
+        """Give the columns of a table or a view, with their descriptions."""
+        with errors(f"the table [{table}]"):
+            return from_bigquery(_schema(self._client.get_table(_id(table), retry=self._retry)))
 
-        with _query_errors():
-            rows = self._client.query(standard_names(sql), job_retry=None).result(retry=self._retry)
+    def query(
+        self, sql: str, parameters: Sequence[Parameter] = (), maximum_bytes_billed: int | None = None
+    ) -> QueryResult:
+        """Answer a query in GoogleSQL."""
+        config = bigquery.QueryJobConfig(query_parameters=[_parameter(each) for each in parameters])
+        if maximum_bytes_billed is not None:
+            config.maximum_bytes_billed = maximum_bytes_billed
+        with query_errors():
+            rows = self._query(sql, config).result(retry=self._retry)
         return QueryResult(tuple(field.name for field in rows.schema), _stream(rows))
+
+    def estimate(self, sql: str, parameters: Sequence[Parameter] = ()) -> int:
+        """Check a query without running it; give the bytes that it would be billed for."""
+        config = bigquery.QueryJobConfig(
+            query_parameters=[_parameter(each) for each in parameters], dry_run=True, use_query_cache=False
+        )
+        with query_errors():
+            return int(self._query(sql, config).total_bytes_processed or 0)
+
+    def _query(self, sql: str, config: bigquery.QueryJobConfig) -> bigquery.QueryJob:
+        from dicombq.warehouses.googlesql.names import standard_names  # noqa: PLC0415 - exports do not need sqlglot
+
+        return self._client.query(standard_names(sql), config, job_retry=None)
 
     def _get_table(self, table: BigQueryTable) -> bigquery.Table | None:
         try:
@@ -203,7 +197,7 @@ class BigQueryWarehouse:
         job = self._start(table, load, job_id, location)
         self._wait(job)
         if job.error_result:
-            raise _job_error(job.error_result.get("reason", ""), table, load.disposition)
+            raise job_error(job.error_result.get("reason", ""), table, load.disposition)
         return job
 
     def _start(self, table: BigQueryTable, load: Load, job_id: str, location: str | None) -> bigquery.LoadJob:
@@ -211,7 +205,7 @@ class BigQueryWarehouse:
         state = _table_state(found) if found else TableState.MISSING
         action = decide(str(table), state, load.disposition)
         result = fields_after(from_bigquery(_schema(found)) if found else (), load, action)
-        schema = to_bigquery(load.fields)
+        schema = to_bigquery(described(load.fields))
         config = bigquery.LoadJobConfig(
             source_format="NEWLINE_DELIMITED_JSON",
             write_disposition=_WRITE_DISPOSITIONS.get(load.disposition, "WRITE_EMPTY"),
@@ -244,16 +238,16 @@ class BigQueryWarehouse:
                     project=self._project,
                     job_config=config,
                 )
-        except (GoogleAPICallError, RetryError, *_NETWORK) as error:
+        except (GoogleAPICallError, RetryError, *NETWORK) as error:
             # the answer may be lost, not the job
             refused = isinstance(error, api.ClientError) and not isinstance(error, api.Conflict | api.TooManyRequests)
             retry = self._retry if refused else self._search_retry
-            with contextlib.suppress(GoogleAPICallError, RetryError, *_NETWORK):
+            with contextlib.suppress(GoogleAPICallError, RetryError, *NETWORK):
                 if job := self._find_job(job_id, location, retry):
                     return job
             if refused:
                 raise
-            raise _unsettled(job_id) from None
+            raise unsettled(job_id) from None
         finally:
             body.unlink(missing_ok=True)
 
@@ -262,9 +256,9 @@ class BigQueryWarehouse:
         try:
             with self._passing_on_interrupts(str(job.job_id), job.location):
                 job.result(retry=self._job_retry)
-        except (GoogleAPICallError, RetryError, concurrent.futures.TimeoutError, *_NETWORK):
+        except (GoogleAPICallError, RetryError, concurrent.futures.TimeoutError, *NETWORK):
             if job.state != "DONE" or not job.error_result:
-                raise _unsettled(str(job.job_id)) from None
+                raise unsettled(str(job.job_id)) from None
 
     @contextlib.contextmanager
     def _passing_on_interrupts(self, job_id: str, location: str | None) -> Iterator[None]:
@@ -272,26 +266,22 @@ class BigQueryWarehouse:
             yield
         except KeyboardInterrupt:
             self._cached = None  # an interrupt may leave the lock of a client's connections locked
-            with contextlib.suppress(GoogleAPICallError, RetryError, *_NETWORK):
+            with contextlib.suppress(GoogleAPICallError, RetryError, *NETWORK):
                 self._client.cancel_job(job_id, location=location, retry=_NO_RETRY, timeout=_CANCEL_TIMEOUT)
             raise
 
 
 def _stream(rows: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
-    with _query_errors():
+    with query_errors():
         for row in rows:
             yield tuple(row.values())
 
 
-@contextlib.contextmanager
-def _query_errors() -> Iterator[None]:
-    with _errors("the query"):
-        try:
-            yield
-        except (api.BadRequest, api.NotFound) as error:
-            # with a place in the query it was refused before any row was read, so it holds no patient's value
-            known = _PLACE.search(error.message)
-            raise SqlError(error.message.split("\n")[0] if known else "the query failed on a value") from None
+def _parameter(given: Parameter) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
+    name = given.name or None
+    if given.value is None or isinstance(given.value, str):
+        return bigquery.ScalarQueryParameter(name, given.type, given.value)
+    return bigquery.ArrayQueryParameter(name, given.type, list(given.value))
 
 
 def _may_appear(error: Exception) -> bool:
@@ -319,7 +309,7 @@ def _extended(schema: list[dict[str, Any]], result: Merge) -> list[dict[str, Any
         siblings = extended
         for record in above:
             siblings = next(field for field in siblings if field["name"].lower() == record.name.lower())["fields"]
-        siblings.extend(to_bigquery([added]))
+        siblings.extend(to_bigquery(described([added])))
     return extended
 
 
@@ -333,60 +323,3 @@ def _join(files: Sequence[Path], body: Path) -> int:
                 with igzip.open(file) as staged:
                     shutil.copyfileobj(staged, out, 1 << 20)
     return body.stat().st_size
-
-
-@contextlib.contextmanager
-def _errors(what: str) -> Iterator[None]:
-    """Turn the client's errors into ours; their messages may hold values, so only their kind is told."""
-    try:
-        yield
-    except _NETWORK as error:
-        raise _temporary(what, f"no connection ({type(error).__name__})") from None
-    except (google.auth.exceptions.GoogleAuthError, api.Unauthorized):
-        raise NotAuthenticated(
-            "there are no usable Google Cloud credentials",
-            f"Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS. {_ROLES}",
-        ) from None
-    except api.Forbidden as error:
-        if _first_reason(error) in _TEMPORARY_REASONS:
-            raise _temporary(what, "a quota is used up") from None
-        raise NotPermitted(f"BigQuery does not permit to use {what}", _ROLES) from None
-    except RetryError:
-        raise _temporary(what, "it still fails after retries") from None
-    except (api.TooManyRequests, api.ServerError) as error:
-        raise _temporary(what, f"the server answered {error.code}") from None
-    except api.NotFound:
-        raise NotFound(f"BigQuery does not find {what}") from None
-    except GoogleAPICallError as error:
-        raise Failed(f"BigQuery refuses {what}: {_first_reason(error) or error.code}") from None
-
-
-def _unsettled(job_id: str) -> LoadUnsettled:
-    return LoadUnsettled(
-        f"the load job [{job_id}] was sent, but BigQuery does not tell what became of it",
-        "The rows may be there, or come yet. Resume the operation: it asks for this job first.",
-    )
-
-
-def _temporary(what: str, why: str) -> Temporary:
-    return Temporary(f"BigQuery could not be used for {what}: {why}", "Run the command again later.")
-
-
-def _first_reason(error: GoogleAPICallError) -> str:
-    return next((str(detail.get("reason", "")) for detail in error.errors if isinstance(detail, dict)), "")
-
-
-def _job_error(reason: str, table: BigQueryTable, disposition: Disposition) -> DicombqError:
-    errors: dict[str, Callable[[], DicombqError]] = {
-        "duplicate": lambda: (TableExists if disposition is Disposition.NONE else TableNotEmpty)(
-            f"the table [{table}] was made or filled by somebody else meanwhile", "It was not touched."
-        ),
-        "accessDenied": lambda: NotPermitted(f"BigQuery does not permit to load [{table}]", _ROLES),
-        "notFound": lambda: NotFound(f"BigQuery does not find the dataset of [{table}]"),
-        "stopped": lambda: CancelledElsewhere(f"the load job for [{table}] was cancelled"),
-    }
-    if reason in errors:
-        return errors[reason]()
-    if reason in _TEMPORARY_REASONS:
-        return _temporary(f"the table [{table}]", reason)
-    return Failed(f"the load job for [{table}] failed: {reason}", "The table is as it was.")

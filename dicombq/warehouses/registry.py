@@ -9,7 +9,6 @@ from typing import Any
 
 from dicombq.names import (
     BigQueryProject,
-    BigQueryTable,
     DuckdbTable,
     StoreName,
     TableUri,
@@ -43,9 +42,7 @@ def open_warehouse(table: TableUri, lock_timeout: float | None) -> Warehouse[Any
     lock_timeout
         Seconds to wait for another process's lock on a DuckDB file; None for the usual.
     """
-    if isinstance(table, BigQueryTable):
-        return _bigquery(table.project)
-    return _duckdb(table.file, lock_timeout)
+    return find_warehouse(table.warehouse, lock_timeout)
 
 
 def find_warehouse(uri: WarehouseUri, lock_timeout: float | None) -> Warehouse[Any]:

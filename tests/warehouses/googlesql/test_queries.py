@@ -7,7 +7,8 @@ import duckdb
 import pytest
 
 from dicombq.errors import SqlError
-from dicombq.warehouses.googlesql.queries import standard_names, to_duckdb
+from dicombq.warehouses.googlesql.names import standard_names
+from dicombq.warehouses.googlesql.queries import to_duckdb
 from tests.warehouses.googlesql.tables import TABLE, Columns, Run, columns, database, run
 
 __all__ = ["columns", "database", "run"]  # fixtures
