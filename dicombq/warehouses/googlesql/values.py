@@ -16,12 +16,12 @@ from dicombq.dicom import dictionary
 from dicombq.errors import SqlError
 from dicombq.warehouses.googlesql.functions import ON_BIGQUERY
 
-# Numbers lose a fraction of zeros, and have an exponent from 1e15 on, DuckDB's from 1e16; fractions of seconds have 3
-# or 6 digits (conversion_functions#cast_as_string).
+# A FLOAT64 has 15 digits, and 17 where it needs more than 15; a NUMERIC loses a fraction of zeros; fractions of seconds
+# have 3 or 6 digits (conversion_functions#cast_as_string, RoundTripDoubleToString in google/googlesql).
 _TEXT = r"""
-    CASE WHEN TYPEOF(x) = 'DOUBLE' AND REGEXP_FULL_MATCH(CAST(x AS VARCHAR), '-?\d{16}\.0')
-         THEN REGEXP_REPLACE(REGEXP_REPLACE(CAST(x AS VARCHAR), '(\d)(\d{15})\.0$', '\1.\2e+15'), '\.?0*e', 'e')
-         WHEN TYPEOF(x) = 'DOUBLE' OR STARTS_WITH(TYPEOF(x), 'DECIMAL')
+    CASE WHEN TYPEOF(x) = 'DOUBLE'
+         THEN CASE WHEN TRY_CAST(PRINTF('%.15g', d) AS DOUBLE) = d THEN PRINTF('%.15g', d) ELSE PRINTF('%.17g', d) END
+         WHEN STARTS_WITH(TYPEOF(x), 'DECIMAL')
          THEN REGEXP_REPLACE(CAST(x AS VARCHAR), '\.0*$|(\.\d*[1-9])0+$', '\1')
          WHEN STARTS_WITH(TYPEOF(x), 'TIME')
          THEN REGEXP_REPLACE(REGEXP_REPLACE(CAST(x AS VARCHAR), '\.(\d|\d{4})(\+00)?$', '.\100\2'),
@@ -37,15 +37,15 @@ _SAFE_INTEGER = _INTEGER.replace("ERROR('Bad INT64 value')", "NULL").replace(" C
 # Numbers without a fraction of zeros, those beyond 2^53 and what is no number as text, times as RFC 3339 has them
 # (json_functions#json_encodings). What is in a record can't be corrected, so it is refused.
 _JSON = r"""
-    CASE WHEN TYPEOF(x) = 'DOUBLE' AND REGEXP_MATCHES(CAST(x AS VARCHAR), 'nan|inf')
+    CASE WHEN REGEXP_MATCHES(TYPEOF(x), '^(STRUCT|.*\[\]$)') AND REGEXP_MATCHES(TYPEOF(x), 'DOUBLE|TIMESTAMP')
+         THEN ERROR('TO_JSON_STRING of a record or array with FLOAT64 or TIMESTAMP is not understood')
+         WHEN TYPEOF(x) = 'DOUBLE' AND REGEXP_MATCHES(CAST(x AS VARCHAR), 'nan|inf')
          THEN REPLACE(REPLACE(CONCAT('"', CAST(x AS VARCHAR), '"'), 'inf', 'Infinity'), 'nan', 'NaN')
          WHEN TYPEOF(x) = 'DOUBLE' THEN t
          WHEN TYPEOF(x) = 'BIGINT' AND ABS(TRY_CAST(CAST(x AS VARCHAR) AS HUGEINT)) > 9007199254740992
          THEN CONCAT('"', CAST(x AS VARCHAR), '"')
          WHEN STARTS_WITH(TYPEOF(x), 'TIMESTAMP')
          THEN CONCAT('"', REPLACE(REPLACE(CAST(x AS VARCHAR), ' ', 'T'), '+00', 'Z'), '"')
-         WHEN REGEXP_MATCHES(TYPEOF(x), '^(STRUCT|.*\[\]$)') AND REGEXP_MATCHES(TYPEOF(x), 'DOUBLE|TIMESTAMP')
-         THEN ERROR('TO_JSON_STRING of a record or array with FLOAT64 or TIMESTAMP is not understood')
          ELSE COALESCE(CAST(TO_JSON(x) AS VARCHAR), 'null') END"""
 
 # Weeks start on Sunday, and parts of a second leave the seconds out (date_functions and time_functions, EXTRACT).
@@ -178,7 +178,9 @@ def _literal(node: exp.Expr) -> exp.Expr:
 
 
 def _text(node: exp.Expr) -> exp.Expr:
-    return node if isinstance(node, exp.Literal) and node.is_string else fill(_TEXT, x=node)
+    if isinstance(node, exp.Literal) and node.is_string:
+        return node
+    return fill(_TEXT, x=node, d=fill("TRY_CAST(CAST(x AS VARCHAR) AS DOUBLE)", x=node))  # which binds, whatever x is
 
 
 def _concat(node: exp.Expr) -> exp.Expr:
@@ -294,9 +296,7 @@ def _is(node: exp.Expr) -> exp.Expr:
 def _subtract(node: exp.Expr) -> exp.Expr:
     """Refuse DATE - DATE, which is an INTERVAL (operators#datetime_subtraction) and no number of days."""
     if _is_date(node.this) and _is_date(node.expression):
-        raise SqlError(
-            "the difference of two dates is not understood", "write DATE_DIFF(a, b, DAY) for days"
-        )
+        raise SqlError("the difference of two dates is not understood", "write DATE_DIFF(a, b, DAY) for days")
     return node
 
 
