@@ -27,7 +27,7 @@ def section(files: int, repeat: int) -> str:
         costs = []
         for _ in range(repeat):
             wall, cpu = time.monotonic(), time.process_time()
-            list_store(store, Path(scratch), lambda _entry: None)
+            list_store(store, None, Path(scratch), lambda _entry: None)
             costs.append((time.monotonic() - wall, time.process_time() - cpu))
     wall, cpu = min(costs)
     return markdown(["files", "wall, µs a file", "CPU, µs a file"], [[files, wall / files * 1e6, cpu / files * 1e6]])

@@ -14,6 +14,7 @@
     ├── FailedPrecondition        FAILED_PRECONDITION (9)   4
     │   ├── TableExists
     │   ├── TableNotEmpty
+    │   ├── StoreExists           ALREADY_EXISTS (6)        4
     │   ├── SchemaConflict
     │   ├── TooManyColumns
     │   ├── NotAWarehouse
@@ -45,6 +46,7 @@ _STATUS = {
     3: "INVALID_ARGUMENT",
     4: "DEADLINE_EXCEEDED",
     5: "NOT_FOUND",
+    6: "ALREADY_EXISTS",
     7: "PERMISSION_DENIED",
     8: "RESOURCE_EXHAUSTED",
     9: "FAILED_PRECONDITION",
@@ -141,6 +143,12 @@ class TableExists(FailedPrecondition):
 
 class TableNotEmpty(FailedPrecondition):
     """The destination table has rows, and the request allows an empty one only."""
+
+
+class StoreExists(FailedPrecondition):
+    """A store of that name is registered."""
+
+    code = 6
 
 
 class SchemaConflict(FailedPrecondition):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dicombq.errors import InvalidArgument
@@ -14,6 +14,8 @@ MAX_URI_LENGTH = 2000
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]*")
 _SEGMENT = re.compile(r"[^/\s]+")
+_OBJECT = re.compile(r"(gs|s3)://([^/]*)(?:/(.*))?", re.DOTALL | re.IGNORECASE)
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,30 @@ class StoreName:
 
     def __str__(self) -> str:
         return f"{self.parent}/dicomStores/{self.store}"
+
+
+def is_store_name(text: str) -> bool:
+    """Tell whether a text is meant as the full name of a store."""
+    return text.startswith("projects/")
+
+
+def store_name(text: str, parent: Parent) -> StoreName:
+    """Read the full name of a store, or its ID in a healthcare dataset.
+
+    Raises
+    ------
+    InvalidArgument
+        Where it is neither.
+    """
+    if not is_store_name(text):
+        return StoreName(parent, text)
+    match = re.fullmatch(r"projects/([^/]+)/locations/([^/]+)/datasets/([^/]+)/dicomStores/([^/]+)", text)
+    if not match:
+        raise InvalidArgument(
+            f"[{text}] is not a store's name",
+            "It has the form projects/P/locations/L/datasets/D/dicomStores/S.",
+        )
+    return StoreName(Parent(*match.group(1, 2, 3)), match[4])
 
 
 @dataclass(frozen=True)
@@ -217,3 +243,44 @@ def _word(part: str, value: str, uri: str) -> str:
 def table_id(text: str) -> str:
     """Turn a store's ID into a table ID: other characters than letters, digits, underscores become ``_``."""
     return re.sub(r"[^A-Za-z0-9_]", "_", text) or "_"
+
+
+@dataclass(frozen=True)
+class ObjectUri:
+    """An object of a store of objects, or all whose keys begin alike: ``gs://BUCKET/KEY``, ``s3://BUCKET/KEY``."""
+
+    scheme: str
+    bucket: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.bucket}/{self.key}"
+
+    def with_key(self, key: str) -> ObjectUri:
+        """Name another object of the bucket."""
+        return replace(self, key=key)
+
+
+def is_object_uri(text: str) -> bool:
+    """Tell whether a text is meant for the URI of an object."""
+    return _OBJECT.fullmatch(text) is not None
+
+
+def parse_object_uri(uri: str) -> ObjectUri:
+    """Read the URI of an object, or of a bucket: its key is empty then.
+
+    Raises
+    ------
+    InvalidArgument
+        Naming the part that is wrong.
+    """
+    match = _OBJECT.fullmatch(uri)
+    if not match:
+        raise InvalidArgument(f"[{uri}] is not the URI of an object", "Give gs://BUCKET/KEY.")
+    scheme, bucket, key = match[1].lower(), match[2], match[3] or ""
+    if not _BUCKET.fullmatch(bucket):
+        raise InvalidArgument(
+            f"[{bucket}] in [{uri}] is not the name of a bucket",
+            "It has lower case letters, digits, dashes, underscores and dots.",
+        )
+    return ObjectUri(scheme, bucket, key)

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from tests import gcs_server
 from tests import local_bigquery as local
 from tests.fakes.bigquery import BigQueryFake
+from tests.gcs_server import GcsBucket
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A HOME of the test's own, and an environment that says nothing else."""
     for name in list(os.environ):
-        if name.startswith(("DICOMBQ_", "GOOGLE_CLOUD_", "BIGQUERY_")):
+        if name.startswith(("DICOMBQ_", "GOOGLE_", "BIGQUERY_", "STORAGE_", "AWS_")):
             monkeypatch.delenv(name)
     folder = tmp_path / "home"
     monkeypatch.setenv("DICOMBQ_HOME", str(folder))
@@ -43,3 +45,18 @@ def local_bigquery(home: Path, local_bigquery_url: str, monkeypatch: pytest.Monk
     """An independent server in place of BigQuery."""
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", local_bigquery_url)
     monkeypatch.setattr("dicombq.warehouses.bigquery.MAX_GZIP_SIZE", 0)  # it reads no gzip
+
+
+@pytest.fixture(scope="session")
+def gcs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if not gcs_server.EXECUTABLE:
+        pytest.skip(gcs_server.MISSING)
+    with gcs_server.serve(gcs_server.EXECUTABLE, tmp_path_factory.mktemp("gcs")) as url:
+        yield url
+
+
+@pytest.fixture
+def gcs_bucket(home: Path, gcs_url: str, monkeypatch: pytest.MonkeyPatch) -> GcsBucket:
+    """An empty bucket of fake-gcs-server, which stands in place of Cloud Storage."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_url)
+    return GcsBucket.create(gcs_url)

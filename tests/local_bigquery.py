@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
-import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.processes import free_port, running
 
 EXECUTABLE = os.environ.get("DICOMBQ_LOCAL_BIGQUERY")
 """Read early: the fixture `home` hides it."""
@@ -20,39 +18,9 @@ MISSING = "DICOMBQ_LOCAL_BIGQUERY does not name local-bigquery's executable"
 @contextlib.contextmanager
 def serve(executable: str, folder: Path) -> Iterator[str]:
     """Run the server until the end of the block; give its URL."""
-    port, grpc_port = _free_port(), _free_port()
-    ports = ["--port", str(port), "--grpc-port", str(grpc_port)]
-    with (
-        (folder / "log").open("wb") as log,
-        subprocess.Popen(
-            [executable, "serve", "--host", "127.0.0.1", *ports, "--data-dir", str(folder / "data")],
-            env={**os.environ, "STORAGE_EMULATOR_HOST": "http://127.0.0.1:4443"},  # it wants one, used or not
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        ) as process,
-    ):
-        url = f"http://127.0.0.1:{port}"
-        try:
-            _wait_until_it_answers(f"{url}/bigquery/v2/projects/p/datasets", process)
-            yield url
-        finally:
-            process.terminate()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+    url, grpc_port = f"http://127.0.0.1:{free_port()}", free_port()
+    ports = ["--port", url.rpartition(":")[2], "--grpc-port", str(grpc_port)]
+    command = [executable, "serve", "--host", "127.0.0.1", *ports, "--data-dir", str(folder / "data")]
+    emulator = {"STORAGE_EMULATOR_HOST": "http://127.0.0.1:4443"}  # it wants one, used or not
+    with running(command, f"{url}/bigquery/v2/projects/p/datasets", folder / "log", emulator):
+        yield url

@@ -12,7 +12,9 @@ from dicombq.names import (
     OperationName,
     Parent,
     StoreName,
+    is_object_uri,
     operation_id,
+    parse_object_uri,
     parse_table_uri,
     table_id,
 )
@@ -109,3 +111,32 @@ def test_an_operation_is_named_by_its_id_or_in_full() -> None:
 def test_what_is_no_operation_is_refused(name: str) -> None:
     with pytest.raises(InvalidArgument, match="is not an operation's ID or name"):
         operation_id(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "bucket", "key"),
+    [
+        ("gs://bucket", "gs", "bucket", ""),
+        ("GS://bucket/", "gs", "bucket", ""),
+        ("s3://my-bucket_1.b/a//b #?%20\n", "s3", "my-bucket_1.b", "a//b #?%20\n"),
+    ],
+)
+def test_the_uri_of_an_object_is_read(text: str, scheme: str, bucket: str, key: str) -> None:
+    assert is_object_uri(text)
+    uri = parse_object_uri(text)
+    assert (uri.scheme, uri.bucket, uri.key) == (scheme, bucket, key)
+    assert parse_object_uri(str(uri)) == uri
+
+
+@pytest.mark.parametrize("text", ["gs://", "gs:///a", "gs://Bucket/a", "gs://b/a", "gs://-b-/a", "gs://a b c/a"])
+def test_what_cannot_be_a_bucket_is_refused(text: str) -> None:
+    assert is_object_uri(text)
+    with pytest.raises(InvalidArgument, match="is not the name of a bucket"):
+        parse_object_uri(text)
+
+
+@pytest.mark.parametrize("text", ["scans", "gs:/bucket", "https://server/a", "", "x gs://bucket"])
+def test_other_texts_are_no_uris_of_objects(text: str) -> None:
+    assert not is_object_uri(text)
+    with pytest.raises(InvalidArgument, match="is not the URI of an object"):
+        parse_object_uri(text)

@@ -1,12 +1,208 @@
-"""``dicom-stores``: gcloud's spelling of the same commands."""
+"""``dicom-stores``: register sources under a name, in gcloud's spelling."""
 
 from __future__ import annotations
 
-from dicombq.cli.groups import Group
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dicombq import config
+from dicombq.cli.groups import Command, Group, common_options, store_options
+from dicombq.cli.render import Output
+
+if TYPE_CHECKING:
+    from dicombq.stores.base import StoreOptions
 
 group = Group(
     "dicom-stores",
-    {"export": "dicombq.cli.export:group"},
+    {
+        "create": "dicombq.cli.dicom_stores:create",
+        "delete": "dicombq.cli.dicom_stores:delete",
+        "describe": "dicombq.cli.dicom_stores:describe",
+        "export": "dicombq.cli.export:group",
+        "list": "dicombq.cli.dicom_stores:list_stores",
+        "metrics": "dicombq.cli.dicom_stores:metrics",
+        "update": "dicombq.cli.dicom_stores:update",
+    },
     help="Work with stores, in gcloud's spelling.",
-    epilog="Example: dicombq dicom-stores export bq ./scans",
+    epilog="Example: dicombq dicom-stores create scans --source=/archive/scans",
 )
+
+_COLUMNS = {"ID": "id", "LOCATION": "location", "SOURCE": "source", "BQDESTINATION": "destinations"}
+
+_STORE = click.argument("store", metavar="STORE")
+
+
+@click.command(
+    "create",
+    cls=Command,
+    short_help="Register a source under a name.",
+    epilog="""\b
+Examples:
+  dicombq dicom-stores create scans --source=/archive/scans
+  dicombq export bq scans""",
+)
+@_STORE
+@click.option("--source", required=True, metavar="SOURCE", help="Where the instances lie: a folder or a file.")
+@store_options
+@common_options
+@click.pass_obj
+def create(
+    output: Output,
+    store: str,
+    source: str,
+    options: StoreOptions,
+    project: str | None,
+    location: str | None,
+    dataset: str | None,
+) -> None:
+    """Register a source as STORE, an ID of letters, digits, dots, dashes and underscores, or a full name.
+
+    Every command takes the ID then in place of the source; nothing is copied or read.
+    """
+    from dicombq.names import store_name
+    from dicombq.stores.registry import RegisteredStore, StoreRegistry, absolute_source
+
+    parent = config.parent(project, location, dataset)
+    name = store_name(store, parent)
+    StoreRegistry(config.home()).create(RegisteredStore(name, absolute_source(source, parent, options), options))
+    output.status(f"Created dicomStore [{name.store}].")
+
+
+@click.command(
+    "describe",
+    cls=Command,
+    short_help="Show a registered store.",
+    epilog="Example: dicombq dicom-stores describe scans",
+)
+@_STORE
+@common_options
+@click.pass_obj
+def describe(output: Output, store: str, project: str | None, location: str | None, dataset: str | None) -> None:
+    """Show the name of STORE, where its instances lie, and the tables that follow it."""
+    from dicombq.names import store_name
+    from dicombq.stores.registry import StoreRegistry
+
+    name = store_name(store, config.parent(project, location, dataset))
+    output.resource(StoreRegistry(config.home()).get(name).to_api())
+
+
+@click.command(
+    "list",
+    cls=Command,
+    short_help="List the registered stores.",
+    epilog="Example: dicombq dicom-stores list",
+)
+@common_options
+@click.pass_obj
+def list_stores(output: Output, project: str | None, location: str | None, dataset: str | None) -> None:
+    """List the registered stores, of all datasets where none is named."""
+    from dicombq.stores.registry import StoreRegistry
+
+    stores = StoreRegistry(config.home()).list(config.named(project, location, dataset))
+    if not stores:
+        output.status("Listed 0 items.")
+    if output.is_whole:
+        output.resources({}, [store.to_api() for store in stores])
+        return
+    output.resources(_COLUMNS, [_with_columns(store.to_api()) for store in stores])
+
+
+def _with_columns(store: dict[str, Any]) -> dict[str, Any]:
+    tables = (config["bigqueryDestination"]["tableUri"] for config in store.get("streamConfigs", ()))
+    parts = store["name"].split("/")
+    own = {"id": parts[7], "location": parts[3], "source": store["dicombq"]["source"]}
+    return store | own | {"destinations": ",".join(tables)}
+
+
+@click.command(
+    "update",
+    cls=Command,
+    short_help="Change where the instances of a registered store lie.",
+    epilog="Example: dicombq dicom-stores update scans --source=/new/disk/scans",
+)
+@_STORE
+@click.option("--source", required=True, metavar="SOURCE", help="Where the instances lie now.")
+@store_options
+@common_options
+@click.pass_obj
+def update(
+    output: Output,
+    store: str,
+    source: str,
+    options: StoreOptions,
+    project: str | None,
+    location: str | None,
+    dataset: str | None,
+) -> None:
+    """Give STORE another source, with the options that are given here."""
+    from dataclasses import replace
+
+    from dicombq.names import store_name
+    from dicombq.stores.registry import StoreRegistry, absolute_source
+
+    parent = config.parent(project, location, dataset)
+    name = store_name(store, parent)
+    registry = StoreRegistry(config.home())
+    registry.get(name)
+    found = absolute_source(source, parent, options)
+    changed = registry.update(name, lambda before: replace(before, source=found, options=options))
+    output.status(f"Updated dicomStore [{name.store}].")
+    output.resource(changed.to_api())
+
+
+@click.command(
+    "delete",
+    cls=Command,
+    short_help="Forget a registered store.",
+    epilog="Example: dicombq dicom-stores delete scans --quiet",
+)
+@_STORE
+@common_options
+@click.pass_obj
+def delete(output: Output, store: str, project: str | None, location: str | None, dataset: str | None) -> None:
+    """Forget STORE; its source, and the tables that were made of it, are not touched."""
+    from dicombq.names import store_name
+    from dicombq.stores.registry import StoreRegistry
+
+    name = store_name(store, config.parent(project, location, dataset))
+    registry = StoreRegistry(config.home())
+    registry.get(name)
+    output.confirm(f"You are about to delete dicomStore [{name.store}]")
+    registry.delete(name)
+    output.status(f"Deleted dicomStore [{name.store}].")
+
+
+@click.command(
+    "metrics",
+    cls=Command,
+    short_help="Count studies, series, instances and bytes.",
+    epilog="Example: dicombq dicom-stores metrics ./scans",
+)
+@_STORE
+@store_options
+@common_options
+@click.pass_obj
+def metrics(
+    output: Output,
+    store: str,
+    options: StoreOptions,
+    project: str | None,
+    location: str | None,
+    dataset: str | None,
+) -> int:
+    """Count the studies, series and instances of STORE and their bytes, by reading all headers.
+
+    The exit code is 3 where some instances could not be read.
+    """
+    from dicombq.stores.metrics import measure
+    from dicombq.stores.registry import open_store
+
+    home = config.home()
+    source = open_store(store, config.parent(project, location, dataset), home, output.warning, options)
+    with output.counting("instances") as count:
+        measured = measure(source, count)
+    output.resource(measured.to_api())
+    if measured.failures:
+        output.warning(f"{measured.failures:,} could not be read; an export says which and why.")
+    return 3 if measured.failures else 0

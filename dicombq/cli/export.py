@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from dicombq import config
@@ -12,9 +14,13 @@ from dicombq.cli.groups import (
     common_options,
     lock_timeout_option,
     log_to_cloud_option,
+    store_options,
     workers_option,
 )
 from dicombq.cli.render import Output
+
+if TYPE_CHECKING:
+    from dicombq.stores.base import StoreOptions
 
 group = Group(
     "export",
@@ -49,6 +55,12 @@ Examples:
     "--overwrite-table.",
 )
 @click.option(
+    "--filter-config-gcs-uri",
+    metavar="URI",
+    help="Export only what this filter file names, a path a line: /studies/UID[/series/UID[/instances/UID]]. "
+    "gs://..., a local path, or - for standard input.",
+)
+@click.option(
     "--schema",
     type=Choice(["flattened", "json"]),
     default="flattened",
@@ -65,6 +77,7 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Check, print what would be done, and stop.")
 @click.option("--async", "async_", is_flag=True, help="Return at once; the export goes on in a process of its own.")
 @workers_option
+@store_options
 @lock_timeout_option
 @log_to_cloud_option
 @common_options
@@ -75,6 +88,7 @@ def bq(
     bq_table: str | None,
     overwrite_table: bool,
     write_disposition: str | None,
+    filter_config_gcs_uri: str | None,
     schema: str,
     include_source_store: bool,
     max_element_size: int | None,
@@ -83,6 +97,7 @@ def bq(
     workers: int | None,
     lock_timeout: float | None,
     log_to_cloud: bool,
+    options: StoreOptions,
     project: str | None,
     location: str | None,
     dataset: str | None,
@@ -98,6 +113,7 @@ def bq(
     from dicombq.export.task import export_task
     from dicombq.operations import jobs
     from dicombq.operations.kinds import Settings
+    from dicombq.stores.filters import read_filter
     from dicombq.stores.registry import open_store
     from dicombq.table.disposition import Disposition
     from dicombq.table.mapping import MAX_ELEMENT_SIZE
@@ -109,11 +125,13 @@ def bq(
         disposition = Disposition(write_disposition)
     else:
         disposition = Disposition.WRITE_TRUNCATE if overwrite_table else Disposition.NONE
-    source = open_store(store, config.parent(project, location, dataset))
+    home = config.home()
+    source = open_store(store, config.parent(project, location, dataset), home, output.warning, options)
     table = find_table(bq_table, config.warehouse, source.name)
-    settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
+    settings = Settings(home, workers, lock_timeout, log_to_cloud, output.warning)
     destination = BigQueryDestination(table, disposition, schema == "json", include_source_store)
-    request = ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE)
+    wanted = read_filter(filter_config_gcs_uri) if filter_config_gcs_uri is not None else None
+    request = ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE, wanted)
     task = export_task(request, settings)
     if dry_run:
         output.resource(task.plan().to_dict())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import signal
 import traceback
@@ -165,6 +166,31 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def store_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags that say how a source is read; the command gets them as one `options`."""
+
+    @functools.wraps(function)
+    def with_options(*args: Any, archives: bool, anonymous: bool, billing_project: str, **kwargs: Any) -> Any:
+        from dicombq.stores.base import StoreOptions
+
+        return function(*args, options=StoreOptions(archives, anonymous, billing_project), **kwargs)
+
+    flags = [
+        click.option("--archives", is_flag=True, help="Read the members of .zip, .tar and .tar.gz files too."),
+        click.option("--anonymous", is_flag=True, help="Read a public bucket, without credentials."),
+        click.option(
+            "--billing-project",
+            default="",
+            metavar="ID",
+            help="Project that pays for reading a bucket whose requester pays.",
+        ),
+    ]
+    command: Callable[..., Any] = with_options
+    for flag in reversed(flags):
+        command = flag(command)
+    return command
 
 
 lock_timeout_option = click.option(

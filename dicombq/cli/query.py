@@ -10,14 +10,15 @@ import click
 
 from dicombq import config
 from dicombq.cli.choices import Choice, alias, parameter
-from dicombq.cli.groups import Command, common_options, lock_timeout_option, workers_option
+from dicombq.cli.groups import Command, common_options, lock_timeout_option, store_options, workers_option
 from dicombq.cli.render import Output
+from dicombq.errors import InvalidArgument
 from dicombq.questions import SAMPLES
 
 if TYPE_CHECKING:
     from dicombq.names import TableUri
     from dicombq.questions.place import Place
-    from dicombq.stores.base import Store
+    from dicombq.stores.base import Store, StoreOptions
     from dicombq.warehouses.base import Parameter
 
 _ALL_COLUMNS = re.compile(r"\bSELECT\s+(DISTINCT\s+)?(\w+\.)?\*", re.IGNORECASE)
@@ -75,6 +76,7 @@ Examples:
 )
 @workers_option
 @lock_timeout_option
+@store_options
 @common_options
 @click.pass_obj
 def query(
@@ -90,6 +92,7 @@ def query(
     maximum_bytes_billed: int | None,
     workers: int | None,
     lock_timeout: float | None,
+    options: StoreOptions,
     project: str | None,
     location: str | None,
     dataset: str | None,
@@ -103,18 +106,20 @@ def query(
     PROJECT.DATASET.TABLE and DATASET.TABLE name the same table in a DuckDB file.
     """
     from dicombq.questions.place import find_place
+    from dicombq.stores.registry import open_store
     from dicombq.warehouses.googlesql.names import with_aliases
 
     source, text = _source_and_sql(source, sql, file, sample)
 
-    def table_of(store: Store[Any]) -> TableUri:
+    def table_of(store: str) -> TableUri:
         if warehouse:
-            raise click.UsageError("--warehouse is where tables are: leave it out to ask a store.")
-        return _table_of(output, store, workers, lock_timeout)
+            raise InvalidArgument("--warehouse is where tables are", "Leave it out to ask a store.")
+        parent = config.parent(project, location, dataset)
+        return _table_of(
+            output, open_store(store, parent, config.home(), output.warning, options), workers, lock_timeout
+        )
 
-    place = find_place(
-        source, config.warehouse(warehouse), config.parent(project, location, dataset), lock_timeout, table_of
-    )
+    place = find_place(source, config.warehouse(warehouse), lock_timeout, table_of)
     if sample:
         place, text = _sampled(place, sample)
     text = with_aliases(text, place.aliases | aliases)
@@ -129,7 +134,7 @@ def query(
 def _source_and_sql(source: str | None, sql: str | None, file: Any, sample: str | None) -> tuple[str | None, str]:
     """Tell what was given as SOURCE, and what as SQL."""
     if (file is not None) + (sample is not None) + (sql is not None) > 1:
-        raise click.UsageError("Give one query: SQL, --file or --sample.")
+        raise InvalidArgument("several queries are given", "Give one: SQL, --file or --sample.")
     if sample:
         return source, ""
     if file is not None:
@@ -139,15 +144,15 @@ def _source_and_sql(source: str | None, sql: str | None, file: Any, sample: str 
     if sql is not None and sql != "-":
         return source, sql
     if sys.stdin is None or sys.stdin.isatty():
-        raise click.UsageError("Give a query: SQL, --file, --sample, or on stdin.")
+        raise InvalidArgument("no query is given", "Give one: SQL, --file, --sample, or on stdin.")
     return source, sys.stdin.read()
 
 
 def _is_sql(text: str) -> bool:
-    """Tell a query from a name: a query has blanks, and is no file."""
+    """Tell a query, or the sign for stdin, from a name: a query has blanks, and is no file."""
     import os
 
-    return bool(re.search(r"\s", text.strip())) and not os.path.exists(text)
+    return text == "-" or (bool(re.search(r"\s", text.strip())) and not os.path.exists(text))
 
 
 def _table_of(output: Output, store: Store[Any], workers: int | None, lock_timeout: float | None) -> TableUri:

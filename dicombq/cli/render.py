@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from dicombq.cli.choices import VALUE, InvalidChoice
-from dicombq.cli.values import cell, flatten, on_one_line, plain, value_at, values_text, yaml_text
+from dicombq.cli.values import cell, flatten, on_one_line, plain, printed, value_at, values_text, yaml_text
 from dicombq.errors import Cancelled, DicombqError, NotConfirmed
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Output:
             values = (dict(zip(columns, (plain(value) for value in row), strict=True)) for row in rows)
             self.resources({name: name for name in columns}, values)
         else:
-            self._rows(kind, columns, (tuple(plain(value) for value in row) for row in rows))
+            self._rows(kind, columns, (tuple(printed(value) for value in row) for row in rows))
 
     def confirm(self, text: str) -> None:
         """Ask before something is lost, as gcloud does; ``--quiet`` agrees.
@@ -195,6 +195,17 @@ class Output:
             finally:
                 display.close()
                 _write(sys.stderr, f"{ending}.\n")
+
+    @contextlib.contextmanager
+    def counting(self, noun: str) -> Iterator[Callable[[int], None]]:
+        """Show on a terminal how many there are so far."""
+        if not _is_terminal(sys.stderr):
+            yield lambda _number: None
+            return
+        from rich.console import Console
+
+        with Console(stderr=True).status(f"0 {noun}") as display:
+            yield lambda number: display.update(f"{number:,} {noun}")
 
     def _begin_waiting(self, name: str, display: contextlib.ExitStack) -> Callable[[Operation], None]:
         text = f"Waiting for operation [{name}] to complete..."

@@ -20,6 +20,7 @@ import orjson
 from dicombq import __version__
 from dicombq.operations.state import Counters
 from dicombq.stores.base import InstanceRef, Listed, Outcome, Store
+from dicombq.stores.filters import Filter
 from dicombq.system.files import open_private, write_atomic
 
 SHARD_SIZE = 200
@@ -51,12 +52,14 @@ class Listing:
     version: str = __version__
 
 
-def list_store(store: Store[Any], folder: Path, on_entry: Callable[[Listed], None]) -> list[tuple[int, int]]:
+def list_store(
+    store: Store[Any], wanted: Filter | None, folder: Path, on_entry: Callable[[Listed], None]
+) -> list[tuple[int, int]]:
     """Write the references of a store to ``refs.jsonl``; give each shard's offset and count."""
     shards: list[tuple[int, int]] = []
     offset, count = 0, 0
     with open_private(folder / "refs.jsonl") as file:
-        for entry in store.list():
+        for entry in store.list(wanted=wanted):
             on_entry(entry)
             if isinstance(entry, Outcome):
                 continue

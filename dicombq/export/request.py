@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from dicombq.names import TableUri, read_table_uri
 from dicombq.stores.base import Store
+from dicombq.stores.filters import Filter
 from dicombq.table.disposition import Disposition
 from dicombq.table.fields import Field
 from dicombq.table.mapping import MAX_ELEMENT_SIZE, flattened_fields, json_fields
@@ -37,15 +38,23 @@ class BigQueryDestination:
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """A store and a destination (``rest_api.md``, ExportDicomDataRequest)."""
+    """A store and a destination (``rest_api.md``, ExportDicomDataRequest).
+
+    Parameters
+    ----------
+    wanted
+        Which instances; None for all.
+    """
 
     store: Store[Any]
     destination: BigQueryDestination
     max_element_size: int = MAX_ELEMENT_SIZE
+    wanted: Filter | None = None
 
     def to_api(self) -> dict[str, Any]:
         """Print the request as the API does; fields that the API lacks stand under ``dicombq``."""
         destination = self.destination
+        filter_config = {"filterConfig": {"resourcePathsGcsUri": self.wanted.uri}} if self.wanted else {}
         return {
             "bigqueryDestination": {
                 "tableUri": str(destination.table),
@@ -53,11 +62,16 @@ class ExportRequest:
                 "schemaJson" if destination.schema_json else "schemaFlattened": {},
                 "includeSourceStore": destination.include_source_store,
             },
-            "dicombq": {"source": self.store.source, "maxElementSize": self.max_element_size},
+            **filter_config,
+            "dicombq": {
+                "source": self.store.source,
+                "options": asdict(self.store.options),
+                "maxElementSize": self.max_element_size,
+            },
         }
 
     @classmethod
-    def from_api(cls, store: Store[Any], state: Mapping[str, Any]) -> ExportRequest:
+    def from_api(cls, store: Store[Any], wanted: Filter | None, state: Mapping[str, Any]) -> ExportRequest:
         """Read what `to_api` printed."""
         destination = state["bigqueryDestination"]
         return cls(
@@ -69,4 +83,5 @@ class ExportRequest:
                 destination["includeSourceStore"],
             ),
             state["dicombq"]["maxElementSize"],
+            wanted,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ from dicombq.stores.base import Failure, Listed, Skipped
 from dicombq.system.files import printable, storage_errors
 from dicombq.table.fields import Field
 from dicombq.warehouses.base import FieldConflict, Load, Warehouse
+
+FILTER = "filter"
+"""The copy of the filter file in an operation's folder."""
 
 _SAMPLE = 20
 """Shards that are looked at before an operation goes on: of each, whether its first file is there."""
@@ -88,6 +91,7 @@ class Export:
         with storage_errors(self.folder):
             listing = self._take_up_listing() or self._list()
             self._stage(listing)
+            self._tell_of_filter()
             self._drop_duplicates()
             self._enter(State.LOADING)
             fields = self._load()
@@ -140,7 +144,7 @@ class Export:
         self.running.operation.counters = Counters()
         self.running.cut_log(0)
         self._enter(State.LISTING)
-        shards = list_store(self.request.store, self.folder, self._count_listed)
+        shards = list_store(self.request.store, self.request.wanted, self.folder, self._count_listed)
         listing = Listing(shards, replace(self.counters), self.running.log_size())
         write_listing(self.folder, listing)
         return listing
@@ -179,6 +183,7 @@ class Export:
             MetadataRecord if destination.schema_json else Record,
             request.max_element_size,
             printable(str(request.store.name)) if destination.include_source_store else None,
+            (request.wanted.uri, self.folder / FILTER) if request.wanted else None,
         )
 
     def _accept(self, receipt: Receipt) -> None:
@@ -198,6 +203,24 @@ class Export:
         counters.skipped += receipt.skipped
         counters.notices += receipt.notices
         self.running.log(receipt.log)
+
+    def _tell_of_filter(self) -> None:
+        """Log what the filter left out, and its lines that name nothing."""
+        wanted = self.request.wanted
+        if wanted is None:
+            return
+        unwanted, unmatched = 0, set(wanted.numbers())
+        for receipt in read_receipts(self.folder):
+            unwanted += receipt.unwanted
+            unmatched.difference_update(receipt.matched)
+        uri = printable(wanted.uri)
+        reason = f"skipped: {unwanted:,} instances that the filter does not name"
+        self.running.log([LogEntry("INFO", "", uri, "", reason)])
+        self.counters.notices += len(unmatched)
+        numbers = iter(sorted(unmatched))
+        while some := list(islice(numbers, 1000)):
+            reasons = (f"line [{number}] of the filter names nothing in the store" for number in some)
+            self.running.log(LogEntry("NOTICE", "NOT_FOUND", uri, "", reason) for reason in reasons)
 
     def _drop_duplicates(self) -> None:
         # the query behind the duplicates sorts: it has read all keys when the first one comes

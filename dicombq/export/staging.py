@@ -22,6 +22,7 @@ from dicombq.export.area import Attempt, StagingArea
 from dicombq.operations.log import LogEntry
 from dicombq.rows.record import Record
 from dicombq.stores.base import Failure, Found, InstanceRef, Result, Skipped, Store
+from dicombq.stores.filters import Filter, load_filter
 from dicombq.system.files import write_atomic
 
 MAX_ROW_SIZE = 100 << 20
@@ -40,6 +41,8 @@ class ShardSpec:
         Where its rows go.
     source_store
         The value of ``SourceDicomStore``, None where it is not asked for.
+    wanted
+        URI and copy of the filter file; None where all instances are asked for.
     """
 
     number: int
@@ -49,6 +52,7 @@ class ShardSpec:
     record_type: type[Record]
     max_element_size: int
     source_store: str | None
+    wanted: tuple[str, Path] | None = None
 
 
 @dataclass
@@ -61,6 +65,12 @@ class Receipt:
         Names in the staging area.
     column_sets
         The distinct sets of column paths of its rows; the keys say which row has which.
+    skipped
+        What is no instance, and the instances that are not wanted.
+    unwanted
+        Of these, the instances that no line of the filter names.
+    matched
+        The numbers of the filter's lines that name an instance.
     duplicates
         Rows that gave way to newer ones.
     log
@@ -73,10 +83,12 @@ class Receipt:
     rows: int = 0
     failures: int = 0
     skipped: int = 0
+    unwanted: int = 0
     notices: int = 0
     duplicates: int = 0
     longest_row: int = 0
     column_sets: list[list[str]] = field(default_factory=list)
+    matched: list[int] = field(default_factory=list)
     log: list[LogEntry] = field(default_factory=list)
 
 
@@ -102,22 +114,30 @@ class Key:
 
 def stage_shard(spec: ShardSpec) -> Receipt:
     """Read a shard's instances into a file of rows; a shard may run more than once."""
+    wanted = load_filter(*spec.wanted) if spec.wanted else None
     with spec.area.attempt(spec.number) as attempt:
-        writer = _ShardWriter(attempt, Receipt(spec.number, attempt.rows_name, attempt.keys_name), spec.source_store)
+        receipt = Receipt(spec.number, attempt.rows_name, attempt.keys_name)
+        writer = _ShardWriter(attempt, receipt, spec.source_store, wanted)
         for result in spec.store.read(spec.refs, spec.record_type, spec.max_element_size):
             writer.take(result)
     return writer.finished()
 
 
 class _ShardWriter:
-    def __init__(self, attempt: Attempt, receipt: Receipt, source_store: str | None) -> None:
+    def __init__(self, attempt: Attempt, receipt: Receipt, source_store: str | None, wanted: Filter | None) -> None:
         self._attempt = attempt
         self._receipt = receipt
         self._source_store = source_store
+        self._wanted = wanted
+        self._matched: set[int] = set()
         self._sets: dict[frozenset[str], int] = {}
 
     def take(self, result: Result) -> None:
         if isinstance(result, Found):
+            if not self._is_wanted(result):
+                self._receipt.skipped += 1
+                self._receipt.unwanted += 1
+                return
             line = orjson.dumps(_complete(result, self._source_store), option=orjson.OPT_APPEND_NEWLINE)
             if len(line) <= MAX_ROW_SIZE:
                 self._add(result, line)
@@ -128,6 +148,13 @@ class _ShardWriter:
             self._receipt.failures += 1
         else:
             self._receipt.skipped += 1
+
+    def _is_wanted(self, found: Found) -> bool:
+        if self._wanted is None:
+            return True
+        numbers = self._wanted.matching(found.row.uids)
+        self._matched.update(numbers)
+        return bool(numbers)
 
     def _add(self, found: Found, line: bytes) -> None:
         receipt, uri = self._receipt, found.uri
@@ -145,6 +172,7 @@ class _ShardWriter:
 
     def finished(self) -> Receipt:
         self._receipt.column_sets = [sorted(columns) for columns in self._sets]
+        self._receipt.matched = sorted(self._matched)
         return self._receipt
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dicombq.engines.local import LocalEngine
+from dicombq.errors import StateDamaged
 from dicombq.export.plan import Plan, plan
 from dicombq.export.request import ExportRequest
-from dicombq.export.run import Export
+from dicombq.export.run import FILTER, Export
 from dicombq.names import DuckdbTable, StoreName
 from dicombq.operations.kinds import Kind, Progress, Settings, register
 from dicombq.operations.running import RunningOperation
+from dicombq.operations.state import Operation
+from dicombq.stores.base import StoreOptions
+from dicombq.stores.filters import load_filter
 from dicombq.stores.registry import reopen_store
 from dicombq.system.files import printable
 from dicombq.warehouses.base import Warehouse
@@ -63,6 +68,11 @@ class ExportTask:
         """Refuse what `plan` refuses."""
         self.plan()
 
+    def save(self, folder: Path) -> None:
+        """Copy the filter file: what is gone on with has the same."""
+        if self.export_request.wanted:
+            self.export_request.wanted.save(folder / FILTER)
+
     def run(self, running: RunningOperation, progress: Progress) -> None:
         """Export; errors are those of `Export.run`."""
         engine = LocalEngine(self.workers) if self.workers else LocalEngine.fitting()
@@ -75,9 +85,16 @@ def export_task(request: ExportRequest, settings: Settings) -> ExportTask:
     return ExportTask(request, warehouse, settings.workers)
 
 
-def _reopen(store: StoreName, request: dict[str, Any], settings: Settings) -> ExportTask:
-    source = reopen_store(store, request["dicombq"]["source"])
-    return export_task(ExportRequest.from_api(source, request), settings)
+def _reopen(operation: Operation, request: dict[str, Any], settings: Settings) -> ExportTask:
+    own = request["dicombq"]
+    store = reopen_store(operation.store_name, own["source"], StoreOptions(**own.get("options", {})))
+    wanted = None
+    if config := request.get("filterConfig"):
+        try:
+            wanted = load_filter(config["resourcePathsGcsUri"], operation.folder / FILTER)
+        except OSError:  # its process was killed before it was copied
+            raise StateDamaged(f"operation [{operation.id}] has lost its filter", "Run the export again.") from None
+    return export_task(ExportRequest.from_api(store, wanted, request), settings)
 
 
 EXPORT_BQ = register(Kind("export bq", "ExportDicomData", _reopen))

@@ -55,6 +55,7 @@ def begin(task: Task, settings: Settings) -> Iterator[Job]:
         running = operations.create(task.kind, task.store, task.target, task.request())
         with _logged(running, settings):
             with storage_errors(settings.home):
+                task.save(running.operation.folder)
                 lock.sign(Holder.process(running.operation.id))
             yield Job(task, running, lock)
 

@@ -70,6 +70,10 @@ class Task(Protocol):
         """Refuse, before the operation begins, all that can be refused then."""
         ...
 
+    def save(self, folder: Path) -> None:
+        """Write to the operation's folder what the request does not hold."""
+        ...
+
     def run(self, running: RunningOperation, progress: Progress) -> None:
         """Do the work, or go on where it ended; on return the operation is done."""
         ...
@@ -86,12 +90,12 @@ class Kind:
     method
         Of the API's DicomService; the response of an operation is named after it too.
     reopen
-        Makes the task of a store and of a request as `Task.request` printed it.
+        Makes the task of an operation that was begun, of its request as `Task.request` printed it.
     """
 
     name: str
     method: str
-    reopen: Callable[[StoreName, dict[str, Any], Settings], Task]
+    reopen: Callable[[Operation, dict[str, Any], Settings], Task]
 
 
 _KINDS: dict[str, Kind] = {}
@@ -124,4 +128,4 @@ def task_of(operation: Operation, settings: Settings) -> Task:
             f"operation [{operation.id}] is of a kind that this dicombq does not know",
             "Upgrade dicombq to go on with it.",
         )
-    return kind.reopen(StoreName(operation.parent, operation.store_id), operation.request, settings)
+    return kind.reopen(operation, operation.request, settings)

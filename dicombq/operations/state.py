@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.errors import Cancelled, CancelledElsewhere, Crashed, DicombqError, NewerState, error_named
-from dicombq.names import OperationName, Parent
+from dicombq.names import OperationName, Parent, StoreName
 
 STATE_VERSION = 3
 """Of state.json; an older one is migrated, a newer one refused."""
@@ -129,6 +129,11 @@ class Operation:
     def name(self) -> OperationName:
         """The resource name."""
         return OperationName(self.parent, self.id)
+
+    @property
+    def store_name(self) -> StoreName:
+        """The store's name."""
+        return StoreName(self.parent, self.store_id)
 
     @property
     def store_id(self) -> str:

@@ -58,6 +58,7 @@ class OperationStore:
                 self._operations / identity,
                 self._log_path(identity).as_uri(),
                 now(),
+                api_version="v1beta1" if "filterConfig" in request else "v1",  # as the guide's
                 request=request,
             )
             return RunningOperation(operation, self._log_path(identity), self._acquire(identity))

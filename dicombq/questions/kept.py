@@ -42,7 +42,7 @@ def kept_table(store: Store[Any], home: Path, export: Callable[[ExportRequest], 
     folder = home / "questions"
     with storage_errors(home):
         folder.mkdir(mode=0o700, exist_ok=True)
-    name = hashlib.sha256(os.fsencode(f"{store.name}\n{store.source}")).hexdigest()[:32]
+    name = hashlib.sha256(os.fsencode(f"{store.name}\n{store.source}\n{store.options}")).hexdigest()[:32]
     table, note = DuckdbTable(folder / f"{name}.duckdb", "dicom", TABLE), folder / f"{name}.json"
     # taken before the export: what changes meanwhile is seen the next time
     now = {"version": __version__, "fingerprint": fingerprint(store)}

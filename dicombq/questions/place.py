@@ -9,9 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dicombq.errors import InvalidArgument
-from dicombq.names import BigQueryTable, DuckdbFile, Parent, TableUri, WarehouseUri, parse_table_uri
-from dicombq.stores.base import Store
-from dicombq.stores.registry import open_store
+from dicombq.names import BigQueryTable, DuckdbFile, TableUri, WarehouseUri, parse_table_uri
 from dicombq.warehouses.base import Warehouse
 from dicombq.warehouses.registry import find_warehouse, open_warehouse
 
@@ -38,11 +36,7 @@ class Place:
 
 
 def find_place(
-    source: str | None,
-    warehouse: WarehouseUri,
-    parent: Parent,
-    lock_timeout: float | None,
-    table_of: Callable[[Store[Any]], TableUri],
+    source: str | None, warehouse: WarehouseUri, lock_timeout: float | None, table_of: Callable[[str], TableUri]
 ) -> Place:
     """Give the place that a SOURCE names: a table, by URI or by name, or else a store.
 
@@ -51,16 +45,11 @@ def find_place(
     warehouse
         Where a table is that is not named by a URI.
     table_of
-        Makes a table of a store.
-
-    Raises
-    ------
-    NotFound
-        Where there is no such store.
+        Makes a table of the store that has that name.
     """
     if source is None:
         return Place(warehouse, find_warehouse(warehouse, lock_timeout))
-    table = find_named_table(source, warehouse) or table_of(open_store(source, parent))
+    table = find_named_table(source, warehouse) or table_of(source)
     return Place(table.warehouse, open_warehouse(table, lock_timeout), table, {TABLE: sql_name(table)})
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from dicombq.names import StoreName
 from dicombq.rows.base import Row
 from dicombq.rows.record import Record
+from dicombq.stores.filters import Filter
 from dicombq.system.files import printable
 
 
@@ -78,6 +79,29 @@ Listed = InstanceRef | Failure | Skipped
 Result = Found | Failure | Skipped
 
 
+@dataclass(frozen=True)
+class StoreOptions:
+    """How a source is read.
+
+    Parameters
+    ----------
+    archives
+        Whether the members of archives are instances too.
+    anonymous
+        Whether a bucket is read without credentials.
+    billing_project
+        Who pays for what is read from a bucket whose requester pays; empty for its owner.
+    """
+
+    archives: bool = False
+    anonymous: bool = False
+    billing_project: str = ""
+
+
+PLAIN = StoreOptions()
+"""What is asked of most sources: nothing."""
+
+
 class Store(Protocol[RefT]):
     """A source of instances; picklable, because shards are read in other processes."""
 
@@ -91,6 +115,11 @@ class Store(Protocol[RefT]):
         """Where the instances lie: the store can be opened by it again."""
         ...
 
+    @property
+    def options(self) -> StoreOptions:
+        """How the source is read."""
+        ...
+
     def ref(self, noted: list[Any]) -> RefT:
         """Make a reference of its fields, as JSON gives them back."""
         ...
@@ -99,13 +128,15 @@ class Store(Protocol[RefT]):
         """Tell whether something that was listed is still there."""
         ...
 
-    def list(self, prefix: str = "") -> Iterator[RefT | Failure | Skipped]:
+    def list(self, prefix: str = "", wanted: Filter | None = None) -> Iterator[RefT | Failure | Skipped]:
         """Stream all that may be an instance, in no order; a place that cannot be looked at is a `Failure`.
 
         Parameters
         ----------
         prefix
             Only below this place in the store, so that a listing can be cut into several.
+        wanted
+            The instances that are asked for. Others may be left out where the store knows the UIDs without reading.
         """
         ...
 

@@ -16,7 +16,8 @@ from dicombq.names import Parent, StoreName
 from dicombq.rows.base import NotAnInstance, Unreadable
 from dicombq.rows.reader import read_row
 from dicombq.rows.record import Record
-from dicombq.stores.base import Failure, Found, Result, Skipped
+from dicombq.stores.base import PLAIN, Failure, Found, Result, Skipped, StoreOptions
+from dicombq.stores.filters import Filter
 from dicombq.system.files import printable
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -42,19 +43,24 @@ class FolderStore:
 
     name: StoreName
     root: Path
+    options: StoreOptions = PLAIN
 
     @classmethod
-    def open(cls, folder: str, parent: Parent) -> FolderStore:
+    def open(cls, folder: str, parent: Parent, options: StoreOptions = PLAIN) -> FolderStore:
         """Use a folder, or a file, as a store; its ID is its last path component.
 
         Raises
         ------
+        InvalidArgument
+            Where an option is for buckets.
         NotFound
             Where there is none.
         NotPermitted
             Where it cannot be listed, or read.
         """
         shown = printable(folder)
+        if options.anonymous or options.billing_project:
+            raise InvalidArgument(f"--anonymous and --billing-project are for buckets; [{shown}] is none")
         try:
             root = Path(folder).expanduser().absolute()
             mode = root.stat().st_mode if folder else 0
@@ -71,7 +77,7 @@ class FolderStore:
             raise NotFound(f"[{shown}] is neither a folder nor a file", "Give the folder that holds the instances.")
         elif not os.access(root, os.R_OK | os.X_OK):
             raise NotPermitted(f"the folder [{shown}] cannot be listed", "Run as a user who may read it.")
-        return cls(StoreName(parent, printable(root.resolve().name) or "root"), root)
+        return cls(StoreName(parent, printable(root.resolve().name) or "root"), root, options)
 
     @property
     def source(self) -> str:
@@ -86,13 +92,15 @@ class FolderStore:
         """Tell whether a file is still there."""
         return os.path.exists(ref.uri)
 
-    def list(self, prefix: str = "") -> Iterator[FileRef | Failure | Skipped]:
+    def list(self, prefix: str = "", wanted: Filter | None = None) -> Iterator[FileRef | Failure | Skipped]:
         """Stream every regular file; folders that are reached through a link are listed once.
 
         Parameters
         ----------
         prefix
             A folder or a file below the root, as ``2026/11``.
+        wanted
+            Leaves out nothing: only a header tells which instance a file holds.
 
         Raises
         ------
@@ -101,6 +109,7 @@ class FolderStore:
         Failed
             Where the folder itself can no longer be listed.
         """
+        del wanted
         if os.path.isabs(prefix) or os.pardir in Path(prefix).parts:
             raise InvalidArgument(f"[{printable(prefix)}] is not below [{printable(self.source)}]")
         top = os.fspath(self.root / prefix)

@@ -1,40 +1,214 @@
-"""Stores by name: a STORE on the command line, or one that an operation noted."""
+"""Stores by name: a STORE on the command line, one that an operation noted, those that were registered.
+
+::
+
+    HOME/stores/DIGEST.json  a registered store: name, streamConfigs, source and options; DIGEST is of its name
+    HOME/stores/lock         held while one of them is changed
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import os
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dicombq.errors import NotFound
-from dicombq.names import Parent, StoreName
-from dicombq.stores.base import Store
+from dicombq.errors import InvalidArgument, NotFound, StateDamaged, StoreExists
+from dicombq.names import Parent, StoreName, is_store_name, store_name
+from dicombq.stores.base import PLAIN, Store, StoreOptions
 from dicombq.stores.folder import FolderStore
+from dicombq.system.files import printable, storage_errors, write_atomic
+from dicombq.system.locks import FileLock, Holder
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
+_PATIENCE = 10.0  # seconds that another process may take to change a store
 
 
-def open_store(text: str, parent: Parent) -> Store[Any]:
-    """Give the store that a command's STORE names: a folder or a file.
+@dataclass(frozen=True)
+class RegisteredStore:
+    """A store that has a name (``rest_api.md``, DicomStore).
+
+    Parameters
+    ----------
+    source
+        Where its instances lie: an absolute path or a URL.
+    stream_configs
+        Its tables that follow it, in the API's shape.
+    """
+
+    name: StoreName
+    source: str
+    options: StoreOptions = PLAIN
+    stream_configs: Sequence[Mapping[str, Any]] = ()
+
+    def to_api(self) -> dict[str, Any]:
+        """Print it as the API does; what the API lacks stands under ``dicombq``."""
+        options = {name: value for name, value in asdict(self.options).items() if value}
+        configs = {"streamConfigs": list(self.stream_configs)} if self.stream_configs else {}
+        return {"name": str(self.name), **configs, "dicombq": {"source": self.source, **options}}
+
+    @classmethod
+    def from_api(cls, state: Mapping[str, Any]) -> RegisteredStore:
+        """Read what `to_api` printed."""
+        own = dict(state["dicombq"])
+        source = own.pop("source")
+        return cls(store_name(state["name"], Parent()), source, StoreOptions(**own), state.get("streamConfigs", ()))
+
+    def open(self) -> Store[Any]:
+        """Open its source; errors are those of `open_store`."""
+        return reopen_store(self.name, _open_source(self.source, self.name.parent, self.options).source, self.options)
+
+
+class StoreRegistry:
+    """The registered stores of a HOME."""
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "stores"
+
+    def create(self, store: RegisteredStore) -> None:
+        """Register a store.
+
+        Raises
+        ------
+        InvalidArgument
+            Where its ID is no ID.
+        StoreExists
+            Where one of its name is registered.
+        """
+        if not _ID.fullmatch(store.name.store):
+            raise InvalidArgument(
+                f"the store ID [{store.name.store}] has characters other than letters, digits, dots, dashes and "
+                "underscores, or is empty or too long"
+            )
+        with self._locked():
+            if self._path(store.name).exists():
+                raise StoreExists(f"there is a store [{store.name}] already", "Use `dicombq dicom-stores update`.")
+            self._write(store)
+
+    def get(self, name: StoreName) -> RegisteredStore:
+        """Read a registered store.
+
+        Raises
+        ------
+        NotFound
+            Where there is none of that name.
+        StateDamaged
+            Where its file cannot be read.
+        """
+        found = self.find(name)
+        if found is None:
+            raise NotFound(f"there is no store [{name}]", "`dicombq dicom-stores list` names those there are.")
+        return found
+
+    def find(self, name: StoreName) -> RegisteredStore | None:
+        """Read a registered store; None where there is none of that name."""
+        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError):
+            return _read(self._path(name))
+        return None
+
+    def list(self, parent: Mapping[str, str]) -> list[RegisteredStore]:
+        """Read all stores whose project, location and dataset are those that are named, in the order of their names."""
+        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError):
+            stores = [_read(path) for path in self._folder.iterdir() if path.suffix == ".json"]
+            here = (store for store in stores if parent.items() <= vars(store.name.parent).items())
+            return sorted(here, key=lambda store: str(store.name))
+        return []
+
+    def update(self, name: StoreName, change: Callable[[RegisteredStore], RegisteredStore]) -> RegisteredStore:
+        """Change a registered store; errors are those of `get`."""
+        with self._locked():
+            changed = change(self.get(name))
+            self._write(changed)
+            return changed
+
+    def delete(self, name: StoreName) -> None:
+        """Forget a store; its source is not touched. Errors are those of `get`."""
+        with self._locked():
+            self.get(name)
+            self._path(name).unlink()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with storage_errors(self._folder):
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            with FileLock.acquire(self._folder / "lock", "the list of stores", Holder.process(), _PATIENCE):
+                yield
+
+    def _write(self, store: RegisteredStore) -> None:
+        write_atomic(self._path(store.name), json.dumps(store.to_api(), indent=1).encode())
+
+    def _path(self, name: StoreName) -> Path:
+        return self._folder / f"{hashlib.sha256(str(name).encode()).hexdigest()}.json"
+
+
+def _read(path: Path) -> RegisteredStore:
+    try:
+        return RegisteredStore.from_api(json.loads(path.read_bytes()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise StateDamaged(f"the file [{path}] of a store cannot be read", "Delete it, and create the store.") from None
+
+
+def open_store(
+    text: str, parent: Parent, home: Path, warn: Callable[[str], None], options: StoreOptions = PLAIN
+) -> Store[Any]:
+    """Give the store that a command's STORE names: a registered one, or directly a source.
+
+    Parameters
+    ----------
+    text
+        The ID or the full name of a registered store, or a source: a folder or a file.
+    warn
+        Is told where both a registered store and a folder have the name.
+    options
+        For a source; a registered store has its own.
 
     Raises
     ------
+    InvalidArgument
+        Where options are given for a registered store.
     NotFound
-        Where there is none, or a store of another kind is named.
+        Where there is none, or a source of another kind is named.
     NotPermitted
         Where it cannot be read.
     """
+    registry = StoreRegistry(home)
+    if is_store_name(text) and not os.path.exists(text):
+        registered: RegisteredStore | None = registry.get(store_name(text, parent))
+    else:
+        registered = registry.find(StoreName(parent, text)) if _ID.fullmatch(text) else None
+    if registered is None:
+        return _open_source(text, parent, options)
+    if options != PLAIN:
+        raise InvalidArgument(
+            f"[{registered.name.store}] is a registered store, which has options of its own",
+            "Change them with `dicombq dicom-stores update`.",
+        )
+    if os.path.exists(text):
+        warn(f"[{text}] is taken for the registered store; write ./{text} for the folder.")
+    return registered.open()
+
+
+def reopen_store(name: StoreName, source: str, options: StoreOptions) -> Store[Any]:
+    """Give a store by its `source`; it may be gone, and need not be there to load rows."""
+    return FolderStore(name, Path(source), options)
+
+
+def absolute_source(source: str, parent: Parent, options: StoreOptions) -> str:
+    """Give a source as a registered store notes it; errors are those of `open_store`."""
+    return _open_source(source, parent, options).source
+
+
+def _open_source(text: str, parent: Parent, options: StoreOptions) -> Store[Any]:
     scheme = _SCHEME.match(text)
-    if (scheme or text.startswith("projects/")) and not os.path.exists(text):
-        what = f"URLs that begin with {scheme[0]}" if scheme else "resource names"
+    if scheme and not os.path.exists(text):
         raise NotFound(
-            f"there is no folder [{text}], and {what} are not supported",
+            f"there is no folder [{printable(text)}], and URLs that begin with {scheme[0]} are not supported",
             "Copy the instances to a folder, or mount their bucket as one, and give its path.",
         )
-    return FolderStore.open(text, parent)
-
-
-def reopen_store(name: StoreName, source: str) -> Store[Any]:
-    """Give the store of an operation again, by its `source`; it may be gone, and need not be there to load rows."""
-    return FolderStore(name, Path(source))
+    return FolderStore.open(text, parent, options)

@@ -15,11 +15,18 @@ _PRIVATE = 0o600
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a whole file so that readers and crashes see the old one or the new one: write, fsync, rename."""
+    """Write a whole file so that readers and crashes see the old one or the new one."""
+    with open_atomic(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears whole, at the end of the block: write, fsync, rename."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open_private(temporary) as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

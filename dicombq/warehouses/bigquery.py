@@ -6,8 +6,9 @@ import concurrent.futures
 import contextlib
 import copy
 import os
+import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,26 @@ from google.cloud.bigquery.retry import DEFAULT_RETRY
 from isal import igzip
 
 from dicombq.errors import (
+    CancelledElsewhere,
+    DicombqError,
+    Failed,
     FailedPrecondition,
+    LoadUnsettled,
     NotAWarehouse,
     NotFound,
+    NotPermitted,
+    SqlError,
+    TableExists,
+    TableNotEmpty,
 )
 from dicombq.names import BigQueryTable
 from dicombq.system.files import open_private
+from dicombq.system.google_errors import NETWORK, TEMPORARY_REASONS, google_errors, temporary
 from dicombq.table.descriptions import described
 from dicombq.table.disposition import Action, Disposition, TableState, decide
 from dicombq.table.fields import Field, Merge, from_bigquery, to_bigquery
 from dicombq.table.view import view_name, view_query
 from dicombq.warehouses.base import Load, LoadResult, Parameter, QueryResult, Table, fields_after, is_gone
-from dicombq.warehouses.bigquery_errors import NETWORK, errors, job_error, query_errors, unsettled
 
 PATIENCE = 300.0
 """Seconds for which temporary failures of one call are retried."""
@@ -45,6 +54,9 @@ _SEARCH = 30.0
 _UPLOAD_RETRIES = 6
 _CANCEL_TIMEOUT = 1.0  # seconds
 _NO_RETRY = DEFAULT_RETRY.with_timeout(0)
+_ROLES = "Grant roles/bigquery.dataEditor on the dataset and roles/bigquery.jobUser on the project."
+_PLACE = re.compile(r"\[\d+:\d+\]|Not found: ")
+_OVER_LIMIT = "bytesBilledLimitExceeded"
 _WRITE_DISPOSITIONS = {Disposition.WRITE_TRUNCATE: "WRITE_TRUNCATE", Disposition.WRITE_APPEND: "WRITE_APPEND"}
 """Whatever the table's state was when it was looked at: the load checks it again."""
 
@@ -84,7 +96,7 @@ class BigQueryWarehouse:
         NotFound
             Where the dataset does not exist.
         """
-        with errors(f"the table [{table}]"):
+        with _errors(f"the table [{table}]"):
             found = self._destination(table)
             if found is None:
                 self._location(table)
@@ -93,7 +105,7 @@ class BigQueryWarehouse:
 
     def load(self, table: BigQueryTable, load: Load) -> LoadResult:
         """Load rows by one load job; one of the same ID that exists already is the load, unless it ends in failure."""
-        with errors(f"the table [{table}]"):
+        with _errors(f"the table [{table}]"):
             location = self._location(table)
             job_id, job = self._last_attempt(load.job_id, location)
             if job is None:
@@ -101,7 +113,7 @@ class BigQueryWarehouse:
             try:
                 found = self._get_table(table)
             except (GoogleAPICallError, RetryError, *NETWORK):
-                raise unsettled(job_id) from None
+                raise _unsettled(job_id) from None
             if found is None:
                 raise is_gone(table)
             return LoadResult(int(job.output_rows or 0), from_bigquery(_schema(found)))
@@ -111,7 +123,7 @@ class BigQueryWarehouse:
         name = BigQueryTable(table.project, table.dataset, view_name(table.table))
         view = bigquery.Table(_id(name))
         view.view_query = view_query(f"`{_id(table)}`", fields, lambda column: f"`{column}`")
-        with errors(f"the view [{name}]"):
+        with _errors(f"the view [{name}]"):
             try:
                 self._client.create_table(view, retry=self._retry)
             except api.Conflict:
@@ -124,7 +136,7 @@ class BigQueryWarehouse:
 
     def fields(self, table: BigQueryTable) -> tuple[Field, ...]:
         """Give the columns of a table or a view, with their descriptions."""
-        with errors(f"the table [{table}]"):
+        with _errors(f"the table [{table}]"):
             return from_bigquery(_schema(self._client.get_table(_id(table), retry=self._retry)))
 
     def query(
@@ -134,7 +146,7 @@ class BigQueryWarehouse:
         config = bigquery.QueryJobConfig(query_parameters=[_parameter(each) for each in parameters])
         if maximum_bytes_billed is not None:
             config.maximum_bytes_billed = maximum_bytes_billed
-        with query_errors():
+        with _query_errors():
             rows = self._query(sql, config).result(retry=self._retry)
         return QueryResult(tuple(field.name for field in rows.schema), _stream(rows))
 
@@ -143,7 +155,7 @@ class BigQueryWarehouse:
         config = bigquery.QueryJobConfig(
             query_parameters=[_parameter(each) for each in parameters], dry_run=True, use_query_cache=False
         )
-        with query_errors():
+        with _query_errors():
             return int(self._query(sql, config).total_bytes_processed or 0)
 
     def _query(self, sql: str, config: bigquery.QueryJobConfig) -> bigquery.QueryJob:
@@ -197,7 +209,7 @@ class BigQueryWarehouse:
         job = self._start(table, load, job_id, location)
         self._wait(job)
         if job.error_result:
-            raise job_error(job.error_result.get("reason", ""), table, load.disposition)
+            raise _job_error(job.error_result.get("reason", ""), table, load.disposition)
         return job
 
     def _start(self, table: BigQueryTable, load: Load, job_id: str, location: str | None) -> bigquery.LoadJob:
@@ -247,7 +259,7 @@ class BigQueryWarehouse:
                     return job
             if refused:
                 raise
-            raise unsettled(job_id) from None
+            raise _unsettled(job_id) from None
         finally:
             body.unlink(missing_ok=True)
 
@@ -258,7 +270,7 @@ class BigQueryWarehouse:
                 job.result(retry=self._job_retry)
         except (GoogleAPICallError, RetryError, concurrent.futures.TimeoutError, *NETWORK):
             if job.state != "DONE" or not job.error_result:
-                raise unsettled(str(job.job_id)) from None
+                raise _unsettled(str(job.job_id)) from None
 
     @contextlib.contextmanager
     def _passing_on_interrupts(self, job_id: str, location: str | None) -> Iterator[None]:
@@ -272,9 +284,25 @@ class BigQueryWarehouse:
 
 
 def _stream(rows: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
-    with query_errors():
+    with _query_errors():
         for row in rows:
             yield tuple(row.values())
+
+
+@contextlib.contextmanager
+def _query_errors() -> Iterator[None]:
+    with _errors("the query"):
+        try:
+            yield
+        except (api.BadRequest, api.NotFound) as error:
+            if any(detail.get("reason") == _OVER_LIMIT for detail in error.errors):
+                raise FailedPrecondition(
+                    "the query would be billed for more bytes than the limit allows",
+                    "See how many with --dry-run; ask for fewer columns, or raise --maximum-bytes-billed.",
+                ) from None
+            # with a place in the query it was refused before any row was read, so it holds no patient's value
+            known = _PLACE.search(error.message)
+            raise SqlError(error.message.split("\n")[0] if known else "the query failed on a value") from None
 
 
 def _parameter(given: Parameter) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
@@ -323,3 +351,30 @@ def _join(files: Sequence[Path], body: Path) -> int:
                 with igzip.open(file) as staged:
                     shutil.copyfileobj(staged, out, 1 << 20)
     return body.stat().st_size
+
+
+def _errors(what: str) -> contextlib.AbstractContextManager[None]:
+    return google_errors("BigQuery", what, _ROLES)
+
+
+def _unsettled(job_id: str) -> LoadUnsettled:
+    return LoadUnsettled(
+        f"the load job [{job_id}] was sent, but BigQuery does not tell what became of it",
+        "The rows may be there, or come yet. Resume the operation: it asks for this job first.",
+    )
+
+
+def _job_error(reason: str, table: BigQueryTable, disposition: Disposition) -> DicombqError:
+    errors: dict[str, Callable[[], DicombqError]] = {
+        "duplicate": lambda: (TableExists if disposition is Disposition.NONE else TableNotEmpty)(
+            f"the table [{table}] was made or filled by somebody else meanwhile", "It was not touched."
+        ),
+        "accessDenied": lambda: NotPermitted(f"BigQuery does not permit to load [{table}]", _ROLES),
+        "notFound": lambda: NotFound(f"BigQuery does not find the dataset of [{table}]"),
+        "stopped": lambda: CancelledElsewhere(f"the load job for [{table}] was cancelled"),
+    }
+    if reason in errors:
+        return errors[reason]()
+    if reason in TEMPORARY_REASONS:
+        return temporary("BigQuery", f"the table [{table}]", reason)
+    return Failed(f"the load job for [{table}] failed: {reason}", "The table is as it was.")

@@ -211,7 +211,7 @@ def symptoms() -> Iterator[tuple[Path, str]]:
 
 @pytest.mark.parametrize(("page", "line"), list(symptoms()))
 def test_every_message_in_a_symptom_is_one_of_the_code(page: Path, line: str) -> None:
-    error = re.fullmatch(r"ERROR: \(([a-z.]+)\) (.+)", line)
+    error = re.fullmatch(r"ERROR: \(([a-z.-]+)\) (.+)", line)
     if error:
         check_command([*error[1].split("."), "--help"])
     assert is_in_the_code(error[2] if error else line)

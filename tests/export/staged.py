@@ -15,7 +15,8 @@ from dicombq.export.staging import Receipt, ShardSpec, prepare_receipts, stage_s
 from dicombq.names import Parent, StoreName
 from dicombq.rows.base import Row
 from dicombq.rows.record import Record
-from dicombq.stores.base import Found, Result
+from dicombq.stores.base import PLAIN, Found, Result, StoreOptions
+from dicombq.stores.filters import Filter
 
 _NAME = StoreName(Parent(), "s")
 
@@ -34,6 +35,7 @@ class ListStore:
     results: list[Result] = field(default_factory=list)
     name: StoreName = _NAME
     source: str = "nowhere"
+    options: StoreOptions = PLAIN
 
     def ref(self, noted: list[Any]) -> NotedRef:
         return NotedRef(*noted)
@@ -41,7 +43,7 @@ class ListStore:
     def has(self, ref: NotedRef) -> bool:
         return any(result.ref == ref for result in self.results)
 
-    def list(self, prefix: str = "") -> Iterator[NotedRef]:
+    def list(self, prefix: str = "", wanted: Filter | None = None) -> Iterator[NotedRef]:
         for result in self.results:
             if result.ref.uri.startswith(prefix):
                 assert isinstance(result.ref, NotedRef)
@@ -75,10 +77,14 @@ class Stage:
     def area(self) -> StagingArea:
         return StagingArea(self.folder / "shards")
 
-    def stage(self, results: list[Result], number: int = 0, source: str | None = None) -> Receipt:
+    def stage(
+        self, results: list[Result], number: int = 0, source: str | None = None, wanted: Path | None = None
+    ) -> Receipt:
         """Stage a shard, and accept its receipt."""
         refs = [result.ref for result in results]
-        receipt = stage_shard(ShardSpec(number, refs, ListStore(results), self.area, Record, 1 << 20, source))
+        filter_file = (str(wanted), wanted) if wanted else None
+        spec = ShardSpec(number, refs, ListStore(results), self.area, Record, 1 << 20, source, filter_file)
+        receipt = stage_shard(spec)
         write_receipt(self.folder, receipt)
         return receipt
 

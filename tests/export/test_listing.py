@@ -17,7 +17,7 @@ def test_a_listing_is_cut_into_shards(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(listing, "SHARD_SIZE", 2)
     store = ListStore([found(f"/ü{number}") for number in range(5)])
     told: list[Listed] = []
-    shards = list_store(store, tmp_path, told.append)
+    shards = list_store(store, None, tmp_path, told.append)
     assert [count for _, count in shards] == [2, 2, 1]
     assert len(told) == 5
     refs = [ref for shard in shards for ref in read_refs(store, tmp_path, *shard)]
@@ -27,18 +27,18 @@ def test_a_listing_is_cut_into_shards(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_the_later_shards_of_a_long_listing_are_bigger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "SHARD_SIZE", 2)
     store = ListStore([found(f"/{number}") for number in range(42)])
-    counts = [count for _, count in list_store(store, tmp_path, lambda _entry: None)]
+    counts = [count for _, count in list_store(store, None, tmp_path, lambda _entry: None)]
     assert counts == [2] * 16 + [6, 4]
 
 
 def test_an_empty_listing_has_no_shard(tmp_path: Path) -> None:
-    assert list_store(ListStore(), tmp_path, lambda _entry: None) == []
+    assert list_store(ListStore(), None, tmp_path, lambda _entry: None) == []
 
 
 def test_a_reference_comes_back_whole(tmp_path: Path) -> None:
     ref = NotedRef(os.fsdecode(b"/\xff"), 17)
     store = ListStore([Failure(ref, "NOT_FOUND", "gone")])
-    [shard] = list_store(store, tmp_path, lambda _entry: None)
+    [shard] = list_store(store, None, tmp_path, lambda _entry: None)
     assert list(read_refs(store, tmp_path, *shard)) == [ref]
 
 

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +26,20 @@ from dicombq.export import listing
 from dicombq.export.plan import plan
 from dicombq.export.request import BigQueryDestination, ExportRequest
 from dicombq.export.run import Export
-from dicombq.export.task import EXPORT_BQ
+from dicombq.export.task import EXPORT_BQ, export_task
 from dicombq.names import DuckdbTable, Parent
+from dicombq.operations.kinds import Settings
 from dicombq.operations.running import RunningOperation
 from dicombq.operations.state import Operation, OperationError, State
 from dicombq.operations.store import OperationStore
+from dicombq.stores.filters import Filter
 from dicombq.stores.folder import FolderStore
 from dicombq.table import fields
 from dicombq.table.disposition import Disposition, TableState
 from dicombq.table.fields import Field
 from dicombq.warehouses.base import LoadResult, Table
 from dicombq.warehouses.duckdb import DuckdbWarehouse
-from tests.instances import write_instance, write_truncated
+from tests.instances import ROOT, write_instance, write_truncated
 
 
 @dataclass
@@ -63,14 +66,16 @@ class Lab:
         disposition: Disposition = Disposition.NONE,
         *,
         warehouse: DuckdbWarehouse | None = None,
+        wanted: Filter | None = None,
         progress: Callable[[Operation], None] = lambda operation: None,
         **destination: Any,
     ) -> Operation:
-        request = self.request(disposition, **destination)
+        request = replace(self.request(disposition, **destination), wanted=wanted)
         warehouse = warehouse or DuckdbWarehouse(self.table.file, 0)
         plan(request, warehouse)
         running = self.operations.create(EXPORT_BQ, request.store.name, str(self.table), request.to_api())
         with running:
+            export_task(request, Settings(self.path)).save(running.operation.folder)
             Export(request, warehouse, LocalEngine(self.workers), running, progress).run()
         return running.operation
 
@@ -127,6 +132,36 @@ def test_what_is_found_succeeds_fails_or_is_a_duplicate(
         ("2", None),
         ("3", None),
     ]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_filter_leaves_out_what_it_does_not_name_and_tells_of_lines_that_name_nothing(
+    lab: Lab, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(lab)
+    lab.workers = workers
+    monkeypatch.setattr(listing, "SHARD_SIZE", 2)
+    series = f"/studies/{ROOT}.1/series/{ROOT}.1.1"
+    lines = [
+        "path",
+        f"{series}/instances/{ROOT}.1.1.1",
+        "/studies/9.9",
+        f"{series}/instances/{ROOT}.1.1.3",
+        "/studies/8",
+    ]
+    operation = lab.export(wanted=Filter("f.csv", io.BytesIO("\n".join(lines).encode())))
+    counters = operation.counters
+    assert (counters.found, counters.success, counters.failure, counters.duplicates) == (5, 2, 2, 1)
+    assert (counters.skipped, counters.pending, counters.notices) == (2, 0, 2)
+    assert lab.query("SELECT SOPInstanceUID[-1:], PatientID FROM d.t ORDER BY 1") == [("1", "new"), ("3", None)]
+    told = [entry for entry in lab.log(operation) if entry[2] == "f.csv"]
+    assert told == [
+        ("INFO", "", "f.csv", "skipped: 1 instances that the filter does not name"),
+        ("NOTICE", "NOT_FOUND", "f.csv", "line [3] of the filter names nothing in the store"),
+        ("NOTICE", "NOT_FOUND", "f.csv", "line [5] of the filter names nothing in the store"),
+    ]
+    api = operation.to_api()
+    assert api["metadata"]["apiMethodName"] == "google.cloud.healthcare.v1beta1.dicom.DicomService.ExportDicomData"
 
 
 def test_every_copy_but_the_newest_gives_way(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

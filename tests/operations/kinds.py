@@ -10,7 +10,7 @@ from dicombq.errors import FailedPrecondition
 from dicombq.names import Parent, StoreName
 from dicombq.operations.kinds import Kind, Progress, Settings, register
 from dicombq.operations.running import RunningOperation
-from dicombq.operations.state import State
+from dicombq.operations.state import Operation, State
 
 STORE = StoreName(Parent(), "s")
 
@@ -48,6 +48,9 @@ class Numbers:
         if self.count < 0:
             raise FailedPrecondition("fewer than no numbers")
 
+    def save(self, folder: Path) -> None:
+        (folder / "saved").touch()
+
     def run(self, running: RunningOperation, progress: Progress) -> None:
         counters = running.operation.counters
         running.enter(State.STAGING)
@@ -60,8 +63,8 @@ class Numbers:
         running.enter(State.DONE)
 
 
-def _reopen(store: StoreName, request: dict[str, Any], _settings: Settings) -> Numbers:
-    return Numbers(store, request["count"], Path(request["stop"]))
+def _reopen(operation: Operation, request: dict[str, Any], _settings: Settings) -> Numbers:
+    return Numbers(operation.store_name, request["count"], Path(request["stop"]))
 
 
 NUMBERS = register(Kind("import numbers", "ImportDicomData", _reopen))

@@ -286,6 +286,7 @@ def test_operations_of_every_kind_begin_and_go_on_alike(settings: Settings, deta
             job.run(lambda _operation: None)
         operation = OperationStore(settings.home).get(job.operation.id)
     assert (operation.state, operation.counters.success) == (State.FAILED, 2)
+    assert (operation.folder / "saved").exists()
     stop.unlink()
     api = go_on(operation.id, settings).to_api()
     kind = "type.googleapis.com/google.cloud.healthcare.v1.dicom.ImportDicomDataResponse"

@@ -1,0 +1,110 @@
+"""``dicom-stores``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.conftest import Run
+
+PARENT = "projects/local/locations/local/datasets/dicom"
+
+
+@pytest.fixture
+def registered(run: Run, scans: Path) -> Path:
+    """The folder of two instances, as the store `mine`."""
+    assert run("dicom-stores", "create", "mine", "--source=scans").code == 0
+    return scans
+
+
+def test_create_prints_what_gcloud_prints(run: Run, scans: Path) -> None:
+    result = run("dicom-stores", "create", "mine", "--source=scans")
+    assert (result.code, result.out, result.err) == (0, "", "Created dicomStore [mine].\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("mine", "--source=scans"), 4, f"there is a store [{PARENT}/dicomStores/mine] already"),
+        (("other", "--source=nowhere"), 7, "there is no folder [nowhere]"),
+        (("a b", "--source=scans"), 2, "the store ID [a b] has characters"),
+        (("projects/x", "--source=scans"), 2, "[projects/x] is not a store's name"),
+        (("other",), 2, "argument --source: Must be specified."),
+        (("other", "--source=scans", "--anonymous"), 2, "are for buckets"),
+    ],
+)
+def test_create_refuses_what_it_cannot_register(
+    run: Run, registered: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    result = run("dicom-stores", "create", *arguments)
+    assert (result.code, message in result.err) == (code, True), result.err
+    assert "1 " not in run("dicom-stores", "list", "--format=value(id)").out.replace("mine\n", "")
+
+
+def test_a_registered_store_is_exported_under_its_name_from_anywhere(
+    run: Run, registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("export", "bq", "mine")
+    assert (result.code, result.out) == (0, f"name: {PARENT}/dicomStores/mine\n")
+    assert "dicom.mine (2 new rows)" in result.err
+    assert run("export", "bq", f"{PARENT}/dicomStores/mine", "--overwrite-table").code == 0
+    assert run("export", "bq", "mine", "--project=other").code == 7
+
+
+def test_describe_shows_the_source(run: Run, registered: Path) -> None:
+    shown = yaml.safe_load(run("dicom-stores", "describe", "mine").out)
+    assert shown == {"name": f"{PARENT}/dicomStores/mine", "dicombq": {"source": str(registered)}}
+    assert run("dicom-stores", "describe", "other").code == 7
+
+
+def test_list_has_a_line_for_each_store(run: Run, registered: Path) -> None:
+    run("dicom-stores", "create", f"{PARENT.replace('/dicom', '/d2')}/dicomStores/theirs", "--source=scans")
+    lines = run("dicom-stores", "list").out.splitlines()
+    assert [line.split() for line in lines] == [
+        ["ID", "LOCATION", "SOURCE", "BQDESTINATION"],
+        ["theirs", "local", str(registered)],
+        ["mine", "local", str(registered)],
+    ]
+    assert run("dicom-stores", "list", "--dataset=d2", "--format=value(id)").out == "theirs\n"
+    assert [store["name"] for store in yaml.safe_load_all(run("dicom-stores", "list", "--format=yaml").out)][1] == (
+        f"{PARENT}/dicomStores/mine"
+    )
+
+
+def test_an_empty_list_says_so(run: Run) -> None:
+    result = run("dicom-stores", "list")
+    assert (result.code, result.err) == (0, "Listed 0 items.\n")
+
+
+def test_update_gives_another_source(run: Run, registered: Path, here: Path) -> None:
+    (here / "moved").mkdir()
+    result = run("dicom-stores", "update", "mine", "--source=moved")
+    assert (result.code, result.err) == (0, "Updated dicomStore [mine].\n")
+    assert yaml.safe_load(result.out)["dicombq"] == {"source": str(here / "moved")}
+    assert run("dicom-stores", "update", "other", "--source=moved").code == 7
+
+
+def test_delete_asks_and_leaves_the_source_alone(run: Run, registered: Path) -> None:
+    asked = run("dicom-stores", "delete", "mine")
+    assert asked.code == 1
+    assert asked.err.startswith("You are about to delete dicomStore [mine]\n\nDo you want to continue (Y/n)?")
+    result = run("dicom-stores", "delete", "mine", "--quiet")
+    assert (result.code, result.out, result.err) == (0, "", "Deleted dicomStore [mine].\n")
+    assert len(list(registered.iterdir())) == 2
+    assert run("dicom-stores", "delete", "mine", "--quiet").code == 7
+
+
+def test_metrics_have_the_names_of_the_api(run: Run, registered: Path, broken: Path) -> None:
+    result = run("dicom-stores", "metrics", "mine")
+    size = sum(path.stat().st_size for path in registered.iterdir() if path.name != "broken.dcm")
+    assert yaml.safe_load(result.out) == {
+        "name": f"{PARENT}/dicomStores/mine",
+        "studyCount": "1",
+        "seriesCount": "1",
+        "instanceCount": "2",
+        "blobStorageSizeBytes": str(size),
+    }
+    assert (result.code, result.err) == (3, "WARNING: 1 could not be read; an export says which and why.\n")
