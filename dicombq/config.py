@@ -79,7 +79,7 @@ def setting(name: str) -> Setting:
     for variable in known.environment:
         if value := os.environ.get(variable):
             return Setting(value, variable)
-    if value := _read(_file()).get(_SECTION, name, fallback=""):
+    if value := _read(home_folder() / _FILE).get(_SECTION, name, fallback=""):
         return Setting(value, "file")
     return Setting(known.default, "default" if known.default else "")
 
@@ -164,7 +164,7 @@ def home() -> Path:
     HomeUnusable
         Where it cannot be made or written to.
     """
-    folder = _home()
+    folder = home_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -174,11 +174,14 @@ def home() -> Path:
     return folder
 
 
-def _file() -> Path:
-    return _home() / _FILE
+def home_folder() -> Path:
+    """Name that folder; it may be missing.
 
-
-def _home() -> Path:
+    Raises
+    ------
+    HomeUnusable
+        Where it would be in a home directory that nobody has.
+    """
     import platformdirs  # noqa: PLC0415 - `--help` must not pay for it
 
     folder = Path(os.environ.get("DICOMBQ_HOME") or platformdirs.user_data_path("dicombq", appauthor=False))

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import gcs_server
+from tests import gcs_server, proxy, s3_server
 from tests import local_bigquery as local
 from tests.fakes.bigquery import BigQueryFake
 from tests.gcs_server import GcsBucket
+from tests.proxy import Proxy
+from tests.s3_server import S3Bucket
 
 
 @pytest.fixture
@@ -60,3 +62,34 @@ def gcs_bucket(home: Path, gcs_url: str, monkeypatch: pytest.MonkeyPatch) -> Gcs
     """An empty bucket of fake-gcs-server, which stands in place of Cloud Storage."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_url)
     return GcsBucket.create(gcs_url)
+
+
+@pytest.fixture
+def gcs_proxy(gcs_bucket: GcsBucket, gcs_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy before the server of `gcs_bucket`, that counts requests and may fail."""
+    with proxy.serve(gcs_url) as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with s3_server.serve(tmp_path_factory.mktemp("s3")) as url:
+        yield url
+
+
+@pytest.fixture
+def s3_bucket(home: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> S3Bucket:
+    """An empty bucket of moto, which stands in place of S3."""
+    for name, value in s3_server.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_url)
+    return S3Bucket.create(s3_url)
+
+
+@pytest.fixture
+def s3_proxy(s3_bucket: S3Bucket, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy before the server of `s3_bucket`, that counts requests and may fail."""
+    with proxy.serve(s3_url) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        yield server

@@ -65,7 +65,8 @@ def create(
 
     parent = config.parent(project, location, dataset)
     name = store_name(store, parent)
-    StoreRegistry(config.home()).create(RegisteredStore(name, absolute_source(source, parent, options), options))
+    registered = RegisteredStore(name, absolute_source(source, parent, options), options)
+    StoreRegistry(config.home()).create(registered)
     output.status(f"Created dicomStore [{name.store}].")
 
 
@@ -198,8 +199,8 @@ def metrics(
     from dicombq.stores.metrics import measure
     from dicombq.stores.registry import open_store
 
-    home = config.home()
-    source = open_store(store, config.parent(project, location, dataset), home, output.warning, options)
+    parent = config.parent(project, location, dataset)
+    source = open_store(store, parent, config.home_folder(), output.warning, options)
     with output.counting("instances") as count:
         measured = measure(source, count)
     output.resource(measured.to_api())

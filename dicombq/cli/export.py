@@ -125,12 +125,12 @@ def bq(
         disposition = Disposition(write_disposition)
     else:
         disposition = Disposition.WRITE_TRUNCATE if overwrite_table else Disposition.NONE
-    home = config.home()
-    source = open_store(store, config.parent(project, location, dataset), home, output.warning, options)
+    parent = config.parent(project, location, dataset)
+    source = open_store(store, parent, config.home_folder(), output.warning, options)
     table = find_table(bq_table, config.warehouse, source.name)
-    settings = Settings(home, workers, lock_timeout, log_to_cloud, output.warning)
-    destination = BigQueryDestination(table, disposition, schema == "json", include_source_store)
     wanted = read_filter(filter_config_gcs_uri) if filter_config_gcs_uri is not None else None
+    settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
+    destination = BigQueryDestination(table, disposition, schema == "json", include_source_store)
     request = ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE, wanted)
     task = export_task(request, settings)
     if dry_run:

@@ -116,7 +116,7 @@ def query(
             raise InvalidArgument("--warehouse is where tables are", "Leave it out to ask a store.")
         parent = config.parent(project, location, dataset)
         return _table_of(
-            output, open_store(store, parent, config.home(), output.warning, options), workers, lock_timeout
+            output, open_store(store, parent, config.home_folder(), output.warning, options), workers, lock_timeout
         )
 
     place = find_place(source, config.warehouse(warehouse), lock_timeout, table_of)

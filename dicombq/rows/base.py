@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -79,3 +80,7 @@ class HandOver(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class FarFile(io.BufferedReader):
+    """A file whose every piece is asked for over a network: what need not be looked at is not."""

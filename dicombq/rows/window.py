@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from dicombq.dicom import tags
 from dicombq.rows import part10
-from dicombq.rows.base import HandOver
+from dicombq.rows.base import FarFile, HandOver
 from dicombq.rows.handlers import Handlers
 
 PREFIX = 16 << 10
@@ -15,6 +15,12 @@ PREFIX = 16 << 10
 
 MAX_HEADER = 64 << 20
 """Bytes that are read of one instance at most, read-ahead counted; the reference reads more."""
+
+TAIL = 4 << 10
+"""Bytes at the end of a far file that tell whether it ends with its pixel data."""
+
+_BEHIND = (b"\xfa\xff\xfa\xff", b"\xff\xfa\xff\xfa", b"\xfc\xff\xfc\xff", b"\xff\xfc\xff\xfc")
+"""The tags of what may stand behind pixel data, signatures and padding, in either order of bytes."""
 
 
 class Window:
@@ -64,6 +70,8 @@ class Window:
 
     def skip_fragments(self, position: int, end: int, handlers: Handlers, *, top: bool) -> tuple[int, int]:
         """Pass over the fragments of encapsulated pixel data (PS3.5 A.4) without reading them."""
+        if top and self._ends_with_fragments(handlers):
+            return self.skip(end), 0
         while True:
             if position + 8 > end:
                 raise HandOver("pixel data that ends early")
@@ -78,3 +86,12 @@ class Window:
             if mark != handlers.item or length == tags.UNDEFINED_LENGTH:
                 raise HandOver("pixel data that is not encapsulated in items")
             position += length
+
+    def _ends_with_fragments(self, handlers: Handlers) -> bool:
+        """Tell whether a far file plainly ends with its pixel data; of a near one each fragment is looked at."""
+        if not isinstance(self.file, FarFile):
+            return False
+        self.file.seek(max(self.size - TAIL, 0))
+        tail = self.file.read(TAIL)
+        behind = any(tag in tail for tag in _BEHIND)
+        return tail.endswith(handlers.sequence_end + bytes(4)) and not behind

@@ -8,19 +8,16 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from dicombq.dicom.values import timestamp
 from dicombq.errors import Failed, InvalidArgument, NotFound, NotPermitted
 from dicombq.names import Parent, StoreName
-from dicombq.rows.base import NotAnInstance, Unreadable
-from dicombq.rows.reader import read_row
 from dicombq.rows.record import Record
-from dicombq.stores.base import PLAIN, Failure, Found, Result, Skipped, StoreOptions
+from dicombq.stores.base import PLAIN, Failure, Result, Skipped, StoreOptions
 from dicombq.stores.filters import Filter
+from dicombq.stores.reading import Contents, Reading
 from dicombq.system.files import printable
-
-_DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
 class FileRef(NamedTuple):
@@ -130,8 +127,9 @@ class FolderStore:
 
     def read(self, refs: Iterable[FileRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         """Read each file's header; a file that changes meanwhile is read once more, then it is a failure."""
+        reading = Reading(record_type, max_element_size)
         for ref in refs:
-            result = _read(ref, record_type, max_element_size) or _read(ref, record_type, max_element_size)
+            result = _read(ref, reading) or _read(ref, reading)
             yield result or Failure(ref, "ABORTED", "the file changed while it was read")
 
 
@@ -190,39 +188,20 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _read(ref: FileRef, record_type: type[Record], max_element_size: int) -> Result | None:
+def _read(ref: FileRef, reading: Reading) -> Result | None:
     """Read a file's header; None where the file changed meanwhile."""
-    claims = ref.uri.lower().endswith(_DICOM_SUFFIXES)
     try:
         with open(ref.uri, "rb", opener=_open) as file:
             before = os.fstat(file.fileno())
             if not stat.S_ISREG(before.st_mode):
                 return Skipped(ref, "not a regular file")
-            result = _read_header(file, ref, before, record_type, max_element_size, claims=claims)
+            result = reading.outcome(ref, Contents(file, before.st_size, _updated(before)))
             after = os.fstat(file.fileno())
     except OSError as error:
         return Failure(ref, *_reason(error))
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         return None
     return result
-
-
-def _read_header(
-    file: BinaryIO,
-    ref: FileRef,
-    status: os.stat_result,
-    record_type: type[Record],
-    max_element_size: int,
-    *,
-    claims: bool,
-) -> Result:
-    try:
-        row = read_row(file, status.st_size, claims=claims, record_type=record_type, max_element_size=max_element_size)
-    except NotAnInstance as error:
-        return Skipped(ref, error.reason)
-    except Unreadable as error:
-        return Failure(ref, error.code, error.reason)
-    return Found(ref, row, _updated(status), "STANDARD", status.st_size)
 
 
 def _updated(status: os.stat_result) -> str:

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from google.auth.credentials import AnonymousCredentials
+from google.cloud.exceptions import BadRequest
 from google.cloud.exceptions import NotFound as NoObject
 from google.cloud.storage import Client  # type: ignore[import-untyped]  # it has no types
 
-from dicombq.errors import InvalidArgument, NotFound
+from dicombq.errors import InvalidArgument, NotFound, NotPermitted
 from dicombq.names import ObjectUri
+from dicombq.stores.base import PLAIN, StoreOptions
+from dicombq.stores.object_client import emulator
 from dicombq.system.google_errors import google_errors
-
-EMULATOR = "STORAGE_EMULATOR_HOST"
-"""The environment variable that names a server in place of Google's, which asks for no credentials."""
 
 READER = "Grant roles/storage.objectViewer on the bucket."
 WRITER = "Grant roles/storage.objectAdmin on the bucket."
@@ -30,21 +31,8 @@ _LISTED = "items(name,size,generation,updated,storageClass,crc32c),nextPageToken
 _PAGE = 1000
 
 
-def emulator() -> str:
-    """Give the URL of the server in place of Google's; empty where there is none."""
-    host = os.environ.get(EMULATOR, "").rstrip("/")
-    return host if not host or "://" in host else f"http://{host}"
-
-
-def open_bucket(uri: ObjectUri, *, anonymous: bool = False, billing_project: str = "") -> Any:
+def open_bucket(uri: ObjectUri, options: StoreOptions = PLAIN) -> Any:
     """Give the official client's bucket; nothing is asked of the server yet.
-
-    Parameters
-    ----------
-    anonymous
-        Without credentials, for what everybody may read.
-    billing_project
-        Pays for the requests, where the requester has to.
 
     Raises
     ------
@@ -56,7 +44,8 @@ def open_bucket(uri: ObjectUri, *, anonymous: bool = False, billing_project: str
     if uri.scheme != "gs":
         raise InvalidArgument(f"[{uri}] is not in Google Cloud Storage", "Give gs://BUCKET/KEY.")
     with errors(uri):
-        return _client(emulator(), anonymous=anonymous).bucket(uri.bucket, user_project=billing_project or None)
+        client = _client(emulator(), anonymous=options.anonymous)
+        return client.bucket(uri.bucket, user_project=options.billing_project or None)
 
 
 @functools.cache
@@ -68,16 +57,30 @@ def _client(url: str, *, anonymous: bool) -> Any:
     )
 
 
-def errors(uri: ObjectUri, roles: str = READER) -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def errors(uri: ObjectUri, roles: str = READER) -> Iterator[None]:
     """Turn errors of the official client into ours."""
-    return google_errors("Cloud Storage", f"[{uri}]", roles)
+    with google_errors("Cloud Storage", f"[{uri}]", roles):
+        try:
+            yield
+        except BadRequest as error:
+            if "requester pays" not in error.message:
+                raise
+            raise NotPermitted(
+                f"whoever reads [{uri}] pays for it", "Name the project that pays with --billing-project."
+            ) from None
+
+
+def find(uri: ObjectUri, options: StoreOptions = PLAIN) -> Any:
+    """Give the official client's blob, as the server describes it; None where there is none."""
+    bucket = open_bucket(uri, options)
+    with errors(uri):
+        return bucket.get_blob(uri.key)
 
 
 def exists(uri: ObjectUri) -> bool:
     """Tell whether there is an object."""
-    bucket = open_bucket(uri)
-    with errors(uri):
-        return bool(bucket.blob(uri.key).exists())
+    return find(uri) is not None
 
 
 @contextlib.contextmanager
@@ -90,12 +93,11 @@ def open_object(uri: ObjectUri) -> Iterator[BinaryIO]:
         Where there is none, or where it was overwritten meanwhile.
     """
     bucket = open_bucket(uri)
-    with errors(uri):
-        blob = bucket.get_blob(uri.key)
-        if blob is None:
-            raise NotFound(f"there is no object [{uri}]", "Check the bucket and the name of the object.")
-        with bucket.blob(uri.key, generation=blob.generation).open("rb") as file:
-            yield file
+    blob = find(uri)
+    if blob is None:
+        raise NotFound(f"there is no object [{uri}]", "Check the bucket and the name of the object.")
+    with errors(uri), bucket.blob(uri.key, generation=blob.generation).open("rb") as file:
+        yield file
 
 
 def upload(file: Path, uri: ObjectUri) -> None:
@@ -107,14 +109,19 @@ def upload(file: Path, uri: ObjectUri) -> None:
         )
 
 
-def list_objects(prefix: ObjectUri, *, anonymous: bool = False, billing_project: str = "") -> Iterator[Any]:
-    """Stream the official client's blobs whose keys begin alike, in pages.
+def list_objects(prefix: ObjectUri, options: StoreOptions = PLAIN) -> Iterator[Any]:
+    """Stream the official client's blobs whose keys begin alike.
 
     They have name, size, generation, time of update, storage class and checksum.
     """
-    bucket = open_bucket(prefix, anonymous=anonymous, billing_project=billing_project)
+    return itertools.chain.from_iterable(list_pages(prefix, options))
+
+
+def list_pages(prefix: ObjectUri, options: StoreOptions = PLAIN) -> Iterator[Iterable[Any]]:
+    """Stream what `list_objects` does, a page for each request."""
+    bucket = open_bucket(prefix, options)
     with errors(prefix):
-        yield from bucket.list_blobs(prefix=prefix.key, page_size=_PAGE, fields=_LISTED)
+        yield from bucket.list_blobs(prefix=prefix.key, page_size=_PAGE, fields=_LISTED).pages
 
 
 def delete(uris: Iterable[ObjectUri]) -> None:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.errors import InvalidArgument, NotFound, StateDamaged, StoreExists
-from dicombq.names import Parent, StoreName, is_store_name, store_name
+from dicombq.names import Parent, StoreName, is_object_uri, is_store_name, parse_object_uri, store_name
 from dicombq.stores.base import PLAIN, Store, StoreOptions
+from dicombq.stores.bucket import BucketStore
 from dicombq.stores.folder import FolderStore
 from dicombq.system.files import printable, storage_errors, write_atomic
 from dicombq.system.locks import FileLock, Holder
@@ -108,13 +109,13 @@ class StoreRegistry:
 
     def find(self, name: StoreName) -> RegisteredStore | None:
         """Read a registered store; None where there is none of that name."""
-        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError):
+        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return _read(self._path(name))
         return None
 
     def list(self, parent: Mapping[str, str]) -> list[RegisteredStore]:
         """Read all stores whose project, location and dataset are those that are named, in the order of their names."""
-        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError):
+        with storage_errors(self._folder), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             stores = [_read(path) for path in self._folder.iterdir() if path.suffix == ".json"]
             here = (store for store in stores if parent.items() <= vars(store.name.parent).items())
             return sorted(here, key=lambda store: str(store.name))
@@ -162,7 +163,8 @@ def open_store(
     Parameters
     ----------
     text
-        The ID or the full name of a registered store, or a source: a folder or a file.
+        The ID or the full name of a registered store, or a source: a folder, a file, gs://BUCKET/FOLDER or
+        s3://BUCKET/FOLDER.
     warn
         Is told where both a registered store and a folder have the name.
     options
@@ -196,6 +198,8 @@ def open_store(
 
 def reopen_store(name: StoreName, source: str, options: StoreOptions) -> Store[Any]:
     """Give a store by its `source`; it may be gone, and need not be there to load rows."""
+    if is_object_uri(source):
+        return BucketStore(name, parse_object_uri(source), options)
     return FolderStore(name, Path(source), options)
 
 
@@ -205,6 +209,8 @@ def absolute_source(source: str, parent: Parent, options: StoreOptions) -> str:
 
 
 def _open_source(text: str, parent: Parent, options: StoreOptions) -> Store[Any]:
+    if is_object_uri(text) and not os.path.exists(text):
+        return BucketStore.open(text, parent, options)
     scheme = _SCHEME.match(text)
     if scheme and not os.path.exists(text):
         raise NotFound(

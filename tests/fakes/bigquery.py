@@ -343,7 +343,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - http.server's names
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
     def _reply(self) -> Reply | None:
         size = int(self.headers.get("Content-Length") or 0)

@@ -299,7 +299,7 @@ def test_a_file_that_changes_is_read_once_more(
 ) -> None:
     path = write(tmp_path / "a.dcm")
     growing = Growing(path, times)
-    monkeypatch.setattr("dicombq.stores.folder.read_row", growing)
+    monkeypatch.setattr("dicombq.stores.reading.read_row", growing)
     result = reading(path)
     assert growing.reads == reads
     if times < 2:
@@ -396,7 +396,7 @@ def test_a_disk_that_fails_while_a_file_is_read_is_no_fault_of_the_file(
     def failing(file: BinaryIO, size: int, **options: Any) -> Any:
         return read_row(Failing(file.read()), size, **options)
 
-    monkeypatch.setattr("dicombq.stores.folder.read_row", failing)
+    monkeypatch.setattr("dicombq.stores.reading.read_row", failing)
     assert reading(path) == Failure(FileRef(str(path)), "UNAVAILABLE", f"cannot be read ({os.strerror(errno.EIO)})")
 
 

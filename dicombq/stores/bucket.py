@@ -1,0 +1,271 @@
+"""A bucket of Google Cloud Storage or S3, or a part of one, as a store."""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from dicombq.errors import InvalidArgument, NotFound
+from dicombq.names import ObjectUri, Parent, StoreName, parse_object_uri
+from dicombq.rows import part10
+from dicombq.rows.base import FarFile
+from dicombq.rows.record import Record
+from dicombq.rows.window import TAIL
+from dicombq.stores.base import PLAIN, Failure, Result, StoreOptions
+from dicombq.stores.filters import Filter
+from dicombq.stores.object_client import Changed, ObjectClient, ObjectRef, Part, Refused, Unreachable
+from dicombq.stores.reading import Contents, Reading
+from dicombq.system.threads import Threads
+
+THREADS = 32
+"""Requests of one process at a time; with 30 ms for each that is about what a core can read."""
+
+PREFIX = 32 << 10
+"""Bytes of the first request for a header; a series of longer ones is asked for more."""
+
+MAX_PREFIX = 512 << 10
+"""Bytes of a first request at most: twice as many of them as threads may wait in memory."""
+
+MAX_ASKED = 256 << 20
+"""Bytes that are asked for to read one header at most."""
+
+_MAX_READ_AHEAD = 4 << 20
+_ENCAPSULATED = re.compile(rb"1\.2\.840\.10008\.1\.2\.[45]")
+"""How Transfer Syntax UIDs of encapsulated pixel data begin (PS3.5 A.4)."""
+
+
+@dataclass(frozen=True)
+class BucketStore:
+    """All objects of a bucket below a folder, or a single object.
+
+    Parameters
+    ----------
+    name
+        The store's resource name.
+    root
+        The folder or the object, without a slash at its end.
+    """
+
+    name: StoreName
+    root: ObjectUri
+    options: StoreOptions = PLAIN
+
+    @classmethod
+    def open(cls, uri: str, parent: Parent, options: StoreOptions = PLAIN) -> BucketStore:
+        """Use a bucket, or a part of it, as a store; its ID is the last part of the URI.
+
+        Raises
+        ------
+        InvalidArgument
+            Where the URI is none, or an option is not for its kind of bucket.
+        NotFound
+            Where there is no such bucket, or nothing in that part of it.
+        NotPermitted
+            Where it cannot be listed, or read.
+        Temporary
+            Where the server does not answer.
+        """
+        root = parse_object_uri(uri)
+        if options.billing_project and root.scheme != "gs":
+            raise InvalidArgument(
+                f"--billing-project is for gs://; [{uri}] is none", "Set AWS_REQUEST_PAYER=true, if you are to pay."
+            )
+        root = root.with_key(root.key.rstrip("/"))
+        store = cls(StoreName(parent, root.key.rpartition("/")[2] or root.bucket), root, options)
+        store._check()
+        return store
+
+    @property
+    def source(self) -> str:
+        """The URI of the bucket, the folder or the object."""
+        return str(self.root).removesuffix("/")
+
+    @property
+    def _client(self) -> ObjectClient:
+        return ObjectClient(self.root, self.options)
+
+    def _check(self) -> None:
+        """Refuse what cannot be listed or read, before an operation begins."""
+        first = next(self.list(), None)
+        if first is None and self.root.key:
+            raise NotFound(f"there is nothing in [{self.source}]", "Check the bucket and the folder.")
+        if first is not None and first.size:
+            try:
+                self._client.part(first, 0, 1)
+            except Unreachable as fault:
+                raise fault.error from None
+            except Refused as fault:
+                if fault.code == "PERMISSION_DENIED":
+                    raise self._client.not_permitted() from None
+            except Changed:
+                pass
+
+    def ref(self, noted: list[Any]) -> ObjectRef:
+        """Make a reference of its fields."""
+        return ObjectRef(*noted)
+
+    def has(self, ref: ObjectRef) -> bool:
+        """Tell whether an object is still there."""
+        return self._client.state(ref.uri) is not None
+
+    def list(self, prefix: str = "", wanted: Filter | None = None) -> Iterator[ObjectRef]:
+        """Stream every object, page by page; errors are those of `open`.
+
+        Parameters
+        ----------
+        prefix
+            A folder or an object below the root, as ``2026/11``.
+        wanted
+            Leaves out nothing: only a header tells which instance an object holds.
+        """
+        del wanted
+        key = "/".join(filter(None, (self.root.key, prefix)))
+        is_empty = True
+        for ref in self._client.list(f"{key}/" if key else ""):
+            is_empty = False
+            yield ref
+        if is_empty and key and (single := self._client.state(str(self.root.with_key(key)))):
+            yield single
+
+    def read(self, refs: Iterable[ObjectRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
+        """Read each object's header; one that changes meanwhile is read once more, then it is a failure.
+
+        The requests for the headers run ahead in threads; headers are parsed here.
+
+        Raises
+        ------
+        Temporary, NotPermitted
+            Where nothing can be read any more: that is no fault of an object.
+        """
+        reader = _Reader(self._client, Reading(record_type, max_element_size))
+        try:
+            with Threads(THREADS) as threads:
+                ahead: deque[tuple[ObjectRef, Future[_Ends]]] = deque()
+                for ref in refs:
+                    ahead.append((ref, threads.submit(functools.partial(reader.ends, ref))))
+                    if len(ahead) == 2 * THREADS:
+                        yield reader.result(*ahead.popleft())
+                while ahead:
+                    yield reader.result(*ahead.popleft())
+        except Unreachable as fault:
+            raise fault.error from None
+
+
+class _Ends(NamedTuple):
+    """The first bytes of an object, and where its pixel data is compressed its last ones."""
+
+    head: Part
+    tail: Part = Part(b"")
+
+
+@dataclass
+class _Reader:
+    """Reads objects, one after the other.
+
+    Parameters
+    ----------
+    prefix
+        Bytes that the next objects are asked for first. It follows what those before needed, for neighbours are alike.
+    """
+
+    client: ObjectClient
+    reading: Reading
+    prefix: int = PREFIX
+
+    def ends(self, ref: ObjectRef) -> _Ends:
+        """Ask for the bytes of an object that are surely needed; for none where it has none: servers refuse that."""
+        if not ref.size:
+            return _Ends(Part(b""))
+        head = self.client.part(ref, 0, min(self.prefix, ref.size))
+        if len(head.data) == ref.size or not _ENCAPSULATED.search(head.data[: part10.HEAD]):
+            return _Ends(head)
+        return _Ends(head, self.client.part(ref, max(ref.size - TAIL, len(head.data)), ref.size))
+
+    def result(self, ref: ObjectRef, ends: Future[_Ends]) -> Result:
+        """Read an object whose first bytes were asked for."""
+        try:
+            try:
+                return self._read(ref, ends.result())
+            except Changed:
+                again = self.client.state(ref.uri)
+                if again is None:
+                    return Failure(ref, "NOT_FOUND", "gone before it could be read")
+                return self._read(again, self.ends(again))
+        except Changed:
+            return Failure(ref, "ABORTED", "the object changed while it was read")
+        except Refused as fault:
+            return Failure(ref, fault.code, fault.reason)
+
+    def _read(self, ref: ObjectRef, ends: _Ends) -> Result:
+        file = _ObjectFile(self.client, ref, ends)
+        storage_class = ref.storage_class or ends.head.storage_class or "STANDARD"
+        result = self.reading.outcome(ref, Contents(FarFile(file, PREFIX), ref.size, ref.updated, storage_class))
+        self.prefix = min(max(file.reach, self.prefix * 7 // 8, PREFIX), MAX_PREFIX)
+        return result
+
+
+class _ObjectFile(io.RawIOBase):
+    """An object of which only what is read is asked for; reading on without a gap asks for more each time."""
+
+    def __init__(self, client: ObjectClient, ref: ObjectRef, ends: _Ends) -> None:
+        self._client = client
+        self._ref = ref
+        self._blocks = [
+            _Block(0, ends.head.data),
+            _Block(ref.size - len(ends.tail.data), ends.tail.data),
+            _Block(0, b""),  # the last one that was asked for
+        ]
+        self._position = 0
+        self._asked = 0
+        self.reach = 0
+        """Bytes from its start that were read without a gap."""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = (0, self._position, self._ref.size)[whence] + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        position, length = self._position, min(len(buffer), self._ref.size - self._position)
+        if length <= 0:
+            return 0
+        block = next((block for block in self._blocks if block.start <= position < block.end), None)
+        if block is None:
+            block = self._blocks[-1] = self._fetch(position, length)
+        data = block.data[position - block.start : position - block.start + length]
+        buffer[: len(data)] = data
+        self._position += len(data)
+        if position <= self.reach:
+            self.reach = max(self.reach, self._position)
+        return len(data)
+
+    def _fetch(self, position: int, length: int) -> _Block:
+        before = next((block for block in self._blocks if block.end == position), _Block(0, b""))
+        length = max(length, min(2 * len(before.data), _MAX_READ_AHEAD))
+        end = min(position + length, self._ref.size)
+        self._asked += end - position
+        if self._asked > MAX_ASKED:
+            raise Refused("OUT_OF_RANGE", f"more than {MAX_ASKED >> 20} MiB of it would have to be read")
+        return _Block(position, self._client.part(self._ref, position, end).data)
+
+
+class _Block(NamedTuple):
+    """Bytes of an object."""
+
+    start: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.data)
