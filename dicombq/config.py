@@ -110,7 +110,7 @@ def _read(file: Path) -> configparser.RawConfigParser:
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # what is wrong with the folder, `home` says
         pass
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         raise InvalidArgument(

@@ -21,6 +21,7 @@ cli = click.version_option(__version__, prog_name="dicombq", message="%(prog)s %
             "export": "dicombq.cli.export:group",
             "operations": "dicombq.cli.operations:group",
             "query": "dicombq.cli.query:query",
+            "schema": "dicombq.cli.schema:group",
         },
         help="Export DICOM metadata, wherever it lies, to a BigQuery table or an embedded DuckDB file.",
         epilog="Example: dicombq export bq ./scans",

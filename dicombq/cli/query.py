@@ -16,9 +16,8 @@ from dicombq.errors import InvalidArgument
 from dicombq.questions import SAMPLES
 
 if TYPE_CHECKING:
-    from dicombq.names import TableUri
     from dicombq.questions.place import Place
-    from dicombq.stores.base import Store, StoreOptions
+    from dicombq.stores.base import StoreOptions
     from dicombq.warehouses.base import Parameter
 
 _ALL_COLUMNS = re.compile(r"\bSELECT\s+(DISTINCT\s+)?(\w+\.)?\*", re.IGNORECASE)
@@ -105,21 +104,17 @@ def query(
 
     PROJECT.DATASET.TABLE and DATASET.TABLE name the same table in a DuckDB file.
     """
-    from dicombq.questions.place import find_place
-    from dicombq.stores.registry import open_store
+    from dicombq.cli.sources import Reading, find_source
+    from dicombq.questions.place import is_table
     from dicombq.warehouses.googlesql.names import with_aliases
 
     source, text = _source_and_sql(source, sql, file, sample)
 
-    def table_of(store: str) -> TableUri:
-        if warehouse:
-            raise InvalidArgument("--warehouse is where tables are", "Leave it out to ask a store.")
-        parent = config.parent(project, location, dataset)
-        return _table_of(
-            output, open_store(store, parent, config.home_folder(), output.warning, options), workers, lock_timeout
-        )
-
-    place = find_place(source, config.warehouse(warehouse), lock_timeout, table_of)
+    if warehouse and source and not is_table(source, config.warehouse(warehouse)):
+        raise InvalidArgument("--warehouse is where tables are", "Leave it out to ask a store.")
+    parent = config.parent(project, location, dataset)
+    reading = Reading(parent, options, workers, lock_timeout)
+    place = find_source(output, source, config.warehouse(warehouse), reading)
     if sample:
         place, text = _sampled(place, sample)
     text = with_aliases(text, place.aliases | aliases)
@@ -153,30 +148,6 @@ def _is_sql(text: str) -> bool:
     import os
 
     return text == "-" or (bool(re.search(r"\s", text.strip())) and not os.path.exists(text))
-
-
-def _table_of(output: Output, store: Store[Any], workers: int | None, lock_timeout: float | None) -> TableUri:
-    from dicombq.export.request import ExportRequest
-    from dicombq.export.task import export_task
-    from dicombq.operations import jobs
-    from dicombq.operations.kinds import Settings
-    from dicombq.questions.kept import kept_table
-
-    settings = Settings(config.home(), workers, lock_timeout, warn=output.warning)
-
-    def export(request: ExportRequest) -> None:
-        task = export_task(request, settings)
-        with jobs.begin(task, settings) as job, output.waiting(str(job.operation.name)) as progress:
-            job.run(progress)
-        counters = job.operation.counters
-        if not counters.success:
-            output.warning(f"no instance in [{store.name.store}] could be read; the table is empty.")
-        if counters.failure:
-            output.warning(
-                f"{counters.failure:,} instance(s) failed; see them: dicombq operations logs {job.operation.id}"
-            )
-
-    return kept_table(store, settings.home, export)
 
 
 def _sampled(place: Place, name: str) -> tuple[Place, str]:

@@ -89,19 +89,9 @@ def find_named_table(source: str, warehouse: WarehouseUri) -> TableUri | None:
     return BigQueryTable(project[0], dataset, table) if project and isinstance(named, BigQueryTable) else named
 
 
-def expect_table(source: str, warehouse: WarehouseUri) -> TableUri:
-    """Give the table that a text names.
-
-    Raises
-    ------
-    InvalidArgument
-        Where it names none.
-    """
-    if table := find_named_table(source, warehouse):
-        return table
-    raise InvalidArgument(
-        f"[{source}] is not a table", "Give DATASET.TABLE, bq://PROJECT.DATASET.TABLE or duckdb://FILE/DATASET.TABLE."
-    )
+def is_table(source: str, warehouse: WarehouseUri) -> bool:
+    """Tell whether a text names a table."""
+    return find_named_table(source, warehouse) is not None
 
 
 def sql_name(table: TableUri) -> str:

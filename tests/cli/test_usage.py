@@ -40,6 +40,10 @@ COMMANDS = [
     ("operations", "resume"),
     ("operations", "wait"),
     ("query",),
+    ("schema",),
+    ("schema", "diff"),
+    ("schema", "private"),
+    ("schema", "show"),
 ]
 HEAVY = {"google", "duckdb", "pydicom", "sqlglot", "rich", "yaml", "orjson"}
 
