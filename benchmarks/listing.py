@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from benchmarks.table import markdown
-from dicombq.export.listing import list_store
 from dicombq.names import Parent
+from dicombq.shards.listing import list_store
 from dicombq.stores.folder import FolderStore
 
 _FOLDERS = 200

@@ -74,7 +74,9 @@ Examples:
     metavar="BYTES",
     help="Elements of this size or more are left out and named in DroppedTags; default: 1 MiB.",
 )
-@click.option("--dry-run", is_flag=True, help="Check, print what would be done, and stop.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check, tell what would be done and an estimate of its size and cost, and stop."
+)
 @click.option("--async", "async_", is_flag=True, help="Return at once; the export goes on in a process of its own.")
 @workers_option
 @store_options
@@ -109,6 +111,7 @@ def bq(
     """
     from dicombq.cli.ending import export_ended
     from dicombq.cli.operations import run_command
+    from dicombq.export.preview import preview
     from dicombq.export.request import BigQueryDestination, ExportRequest
     from dicombq.export.task import export_task
     from dicombq.operations import jobs
@@ -134,7 +137,9 @@ def bq(
     request = ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE, wanted)
     task = export_task(request, settings)
     if dry_run:
-        output.resource(task.plan().to_dict())
+        plan = task.plan()
+        output.status(f"Looking at [{source.name.store}]; nothing is written.")
+        output.resource(preview(plan).to_dict())
         return 0
     if async_:
         operation = jobs.detach(task, settings, run_command(workers, lock_timeout, log_to_cloud=log_to_cloud))

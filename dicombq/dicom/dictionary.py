@@ -105,6 +105,11 @@ def name_of(tag: int) -> str:
     return str(repeating[2]) if repeating else ""
 
 
+def is_known_creator(creator: str) -> bool:
+    """Tell whether a private dictionary has elements of a private creator."""
+    return creator in _private
+
+
 def private_vr(tag: int, creator: str) -> str | None:
     """Give the VR that a private dictionary knows for an element of a private creator's block, or None."""
     entry = _private_entry(tag, creator)

@@ -9,13 +9,11 @@ import struct
 from functools import lru_cache
 from typing import TypeAlias
 
-import orjson
-
 from dicombq.dicom.text import DEFAULT, Charset, escape
 
 Value: TypeAlias = str | int | float
-Json: TypeAlias = "str | int | float | dict[str, Json] | list[Json] | orjson.Fragment | None"
-"""What orjson writes; a fragment was written before."""
+Json: TypeAlias = "str | int | float | dict[str, Json] | list[Json] | None"
+"""What JSON holds."""
 
 BULK_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 """VRs without a column (``schema.md``, Excluded VRs)."""

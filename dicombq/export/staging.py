@@ -1,6 +1,6 @@
 """From references to rows that a warehouse can load: shards, and their receipts.
 
-A shard may be staged more than once, by whatever process; its first receipt is accepted, and counts::
+::
 
     shards/N.ndjson.gz   the rows of shard N
     shards/N.keys.jsonl  which instance each row is
@@ -9,10 +9,8 @@ A shard may be staged more than once, by whatever process; its first receipt is 
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +19,14 @@ import orjson
 from dicombq.export.area import Attempt, StagingArea
 from dicombq.operations.log import LogEntry
 from dicombq.rows.record import Record
-from dicombq.stores.base import Failure, Found, InstanceRef, Result, Skipped, Store
+from dicombq.shards.duplicates import digest
+from dicombq.shards.receipts import Receipts
+from dicombq.shards.work import log_entry
+from dicombq.stores.base import Failure, Found, InstanceRef, Result, Store
 from dicombq.stores.filters import Filter, load_filter
-from dicombq.system.files import write_atomic
 
 MAX_ROW_SIZE = 100 << 20
 """Bytes of a JSON row in a BigQuery load."""
-
-_RECEIPTS = "receipts"
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,7 @@ class _ShardWriter:
                 self._receipt.skipped += 1
                 self._receipt.unwanted += 1
                 return
-            line = orjson.dumps(_complete(result, self._source_store), option=orjson.OPT_APPEND_NEWLINE)
+            line = row_line(result, self._source_store)
             if len(line) <= MAX_ROW_SIZE:
                 self._add(result, line)
                 return
@@ -159,7 +157,7 @@ class _ShardWriter:
     def _add(self, found: Found, line: bytes) -> None:
         receipt, uri = self._receipt, found.uri
         columns = self._sets.setdefault(found.row.columns, len(self._sets))
-        key = Key(receipt.shard, receipt.rows, _digest(found.row.uids), found.updated, uri, columns)
+        key = Key(receipt.shard, receipt.rows, digest(found.row.uids), found.updated, uri, columns)
         self._attempt.rows.write(line)
         self._attempt.keys.write(orjson.dumps(key, option=orjson.OPT_APPEND_NEWLINE))
         notices = [LogEntry("NOTICE", "", uri, notice.tag, notice.reason) for notice in found.row.notices]
@@ -176,59 +174,25 @@ class _ShardWriter:
         return self._receipt
 
 
-def log_entry(result: Failure | Skipped) -> LogEntry:
-    """Write a failed or skipped file for the operation's log."""
-    if isinstance(result, Failure):
-        return LogEntry("ERROR", result.code, result.uri, "", result.reason)
-    return LogEntry("INFO", "", result.uri, "", f"skipped: {result.reason}")
-
-
-def _complete(found: Found, source_store: str | None) -> dict[str, Any]:
-    values: dict[str, Any] = found.row.values
-    values["Type"] = "CREATE"
-    values["LastUpdated"] = found.updated
-    values["StorageClass"] = found.storage_class
-    values["BlobStorageSize"] = found.size
+def row_line(found: Found, source_store: str | None) -> bytes:
+    """Write a row with what concerns not its elements but its object."""
+    elements = found.row.json
+    extra: dict[str, Any] = {
+        "Type": "CREATE",
+        "LastUpdated": found.updated,
+        "StorageClass": found.storage_class,
+        "BlobStorageSize": found.size,
+    }
     if source_store is not None:
-        values["SourceDicomStore"] = source_store
-    return values
+        extra["SourceDicomStore"] = source_store
+    return b"".join(
+        (elements[:-1], b"," if len(elements) > len(b"{}") else b"", orjson.dumps(extra)[1:], b"\n"),
+    )
 
 
-def _digest(uids: tuple[str, ...]) -> str | None:
-    if not uids[-1]:
-        return None
-    return hashlib.blake2b("\\".join(uids).encode(), digest_size=16).hexdigest()
-
-
-def prepare_receipts(folder: Path) -> None:
-    """Make the folder for an operation's receipts."""
-    (folder / _RECEIPTS).mkdir(mode=0o700, exist_ok=True)
-
-
-def write_receipt(folder: Path, receipt: Receipt) -> None:
-    """Accept a shard: from here on its rows count."""
-    write_atomic(_receipt_path(folder, receipt.shard), json.dumps(asdict(receipt)).encode())
-
-
-def accepted_shards(folder: Path) -> set[int]:
-    """Tell which shards have a receipt."""
-    return {int(path.stem) for path in (folder / _RECEIPTS).iterdir() if path.suffix == ".json"}
-
-
-def _receipt_path(folder: Path, shard: int) -> Path:
-    return folder / _RECEIPTS / f"{shard:08d}.json"
-
-
-def read_receipts(folder: Path) -> Iterator[Receipt]:
-    """Stream the receipts in the order of their shards."""
-    for shard in sorted(accepted_shards(folder)):
-        yield read_receipt(folder, shard)
-
-
-def read_receipt(folder: Path, shard: int) -> Receipt:
-    """Read a shard's receipt."""
-    state = json.loads(_receipt_path(folder, shard).read_bytes())
-    return Receipt(**state | {"log": [LogEntry(**entry) for entry in state["log"]]})
+def receipts_in(folder: Path) -> Receipts[Receipt]:
+    """Give the receipts of an operation."""
+    return Receipts(folder / "receipts", Receipt)
 
 
 def read_keys(area: StagingArea, receipt: Receipt) -> Iterator[Key]:
@@ -242,9 +206,9 @@ def column_paths(receipt: Receipt) -> set[str]:
     return {path for columns in receipt.column_sets for path in columns}
 
 
-def instance_with(folder: Path, area: StagingArea, path: str) -> str:
+def instance_with(receipts: Iterable[Receipt], area: StagingArea, path: str) -> str:
     """Find an instance that has a column, for an error to name; empty where only the extra columns have it."""
-    for receipt in read_receipts(folder):
+    for receipt in receipts:
         having = {
             index
             for index, columns in enumerate(receipt.column_sets)

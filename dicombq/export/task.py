@@ -11,11 +11,12 @@ from dicombq.engines.local import LocalEngine
 from dicombq.errors import StateDamaged
 from dicombq.export.plan import Plan, plan
 from dicombq.export.request import ExportRequest
-from dicombq.export.run import FILTER, Export
+from dicombq.export.run import Export
 from dicombq.names import DuckdbTable, StoreName
 from dicombq.operations.kinds import Kind, Progress, Settings, register
 from dicombq.operations.running import RunningOperation
 from dicombq.operations.state import Operation
+from dicombq.shards.work import FILTER
 from dicombq.stores.base import StoreOptions
 from dicombq.stores.filters import load_filter
 from dicombq.stores.registry import reopen_store

@@ -22,7 +22,7 @@ from dicombq.export.request import BigQueryDestination, ExportRequest
 from dicombq.names import DuckdbTable
 from dicombq.questions.place import TABLE
 from dicombq.stores.base import Store
-from dicombq.stores.fingerprint import fingerprint
+from dicombq.stores.listings import fingerprint
 from dicombq.system.files import storage_errors, write_atomic
 from dicombq.table.disposition import Disposition
 from dicombq.table.mapping import MAX_ELEMENT_SIZE

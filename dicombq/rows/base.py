@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from dicombq.dicom.values import Json
+import orjson
 
 
 class Notice(NamedTuple):
@@ -30,8 +30,8 @@ class Row:
 
     Parameters
     ----------
-    values
-        Column to JSON value; NULL columns are absent.
+    json
+        Column to value, as a JSON object in bytes; NULL columns are absent.
     columns
         Paths of the leaf columns of its elements, those that are NULL too.
     notices
@@ -39,14 +39,20 @@ class Row:
     uids
         Study, Series and SOP Instance UID, empty where there is none.
     handed_over
-        Why the walker left the instance to the reference; empty where it did not.
+        Why the fast reader left the instance to the reference; empty where it did not.
     """
 
-    values: dict[str, Json]
+    json: bytes
     columns: frozenset[str]
     uids: tuple[str, ...]
     notices: list[Notice] = field(default_factory=list)
     handed_over: str = ""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Column to value, read from the JSON each time."""
+        values: dict[str, Any] = orjson.loads(self.json)
+        return values
 
 
 class Unreadable(Exception):
@@ -75,7 +81,7 @@ class NotAnInstance(Exception):
 
 
 class HandOver(Exception):
-    """Something that the walker leaves to the reference; the reason names no value."""
+    """Something that a fast reader leaves to the reference; the reason names no value."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

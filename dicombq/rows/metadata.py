@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from typing import Any
 
 import orjson
 
@@ -28,12 +29,13 @@ class MetadataRecord(Record):
         """Finish the instance's row (``schema.md``, JSON schema)."""
         metadata = self.close()
         uids = tuple(_uid(metadata.get(tag)) for tag in _UID_TAGS)
-        values: dict[str, Json] = {name: uid for name, uid in zip(UID_COLUMNS, uids, strict=True) if uid}
-        values["Metadata"] = metadata
-        values["StructuredStorageSize"] = len(orjson.dumps(metadata))
+        written = orjson.dumps(metadata)
+        values: dict[str, Any] = {name: uid for name, uid in zip(UID_COLUMNS, uids, strict=True) if uid}
+        values["Metadata"] = orjson.Fragment(written)
+        values["StructuredStorageSize"] = len(written)
         if self.instance.dropped:
             values["DroppedTags"] = [f"{reference}.{name}".lstrip(".") for name, reference in self.instance.dropped]
-        return Row(values, frozenset(), uids, self.instance.notices)
+        return Row(orjson.dumps(values), frozenset(), uids, self.instance.notices)
 
     def place(self, tag: int, vr: str) -> Column | None:
         """Find an element's name; None where the model does not hold it."""
@@ -71,8 +73,6 @@ class MetadataRecord(Record):
 
 
 def _uid(element: Json) -> str:
-    if isinstance(element, orjson.Fragment):
-        element = orjson.loads(orjson.dumps(element))
     values = element.get("Value") if isinstance(element, dict) else None
     if isinstance(values, list) and len(values) == 1 and isinstance(values[0], str):
         return values[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from dicombq.rows import walker
-from dicombq.rows.base import NotAnInstance, Row, Unreadable
+from dicombq.rows.base import HandOver, NotAnInstance, Row, Unreadable
 from dicombq.rows.record import Record
 from dicombq.table.mapping import MAX_ELEMENT_SIZE
 
@@ -29,7 +29,7 @@ def read_row(
         return walker.read_row(file, size, claims=claims, record_type=record_type, max_element_size=max_element_size)
     except (NotAnInstance, Unreadable, OSError):
         raise
-    except walker.HandOver as over:
+    except HandOver as over:
         reason = over.reason
     except Exception as error:  # noqa: BLE001 - a defect of the walker costs time, not an instance
         reason = f"a defect of the walker ({type(error).__name__})"

@@ -6,6 +6,8 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import orjson
+
 from dicombq.dicom.text import Charset
 from dicombq.dicom.values import Json, Unfit, Value, as_text, fit, parse
 from dicombq.rows.base import Notice, Row
@@ -76,10 +78,6 @@ class Record:
         name = self.path[len(self._parent.path) : -1]
         return f"{above}.{name}[{self._position}]" if above else f"{name}[{self._position}]"
 
-    def twin(self) -> Record:
-        """Begin the same record of another instance."""
-        return type(self)(Instance(), self.path, self._parent, self._position, self.depth)
-
     def row(self) -> Row:
         """Finish the instance's row; for the record of the whole data set."""
         values = self.close()
@@ -88,7 +86,7 @@ class Record:
                 {"TagName": name, "TagReference": reference} for name, reference in self.instance.dropped
             ]
         uids = tuple(str(values.get(name, "")) for name in UID_COLUMNS)
-        return Row(values, frozenset(self.instance.columns), uids, self.instance.notices)
+        return Row(orjson.dumps(values), frozenset(self.instance.columns), uids, self.instance.notices)
 
     def close(self) -> dict[str, Json]:
         """Give the record's values."""

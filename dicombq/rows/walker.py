@@ -1,44 +1,35 @@
-"""The row of an instance, straight from its header's bytes: the fast path.
+"""The row of an instance, straight from its header's bytes: the fast reader where nothing is compiled.
 
-Elements are found by one look-up on their tag and VR as they stand in the file. Their bytes are converted by
-`dicombq.dicom.values` and their columns decided by `dicombq.table.mapping`, as in the reference. What a file shares
-with those before it is walked over in one step (`dicombq.rows.runs`). Whatever is not plainly well-formed is handed
-over to the reference, whole.
+The elements' bytes are converted by `dicombq.dicom.values` and their columns decided by `dicombq.table.mapping`, as in
+the reference. Whatever is not plainly well-formed is handed over to the reference, whole.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import io
+import struct
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import BinaryIO, Final
 
 from dicombq.dicom import tags
 from dicombq.dicom.dictionary import is_private_creator, lookup, private_block
 from dicombq.dicom.text import DEFAULT
-from dicombq.dicom.values import Json, parse
+from dicombq.dicom.values import Json, parse, utc_offset
 from dicombq.rows import part10, window
-from dicombq.rows.base import HandOver, NotAnInstance, Row
-from dicombq.rows.handlers import (
-    DROP,
-    MARK,
-    OTHER,
-    SEQUENCE,
-    SKIP,
-    SPECIAL,
-    VALUE,
-    Context,
-    inside,
-    make_context,
-)
-from dicombq.rows.items import MAX_PLAIN_DEPTH, PlainItems
+from dicombq.rows.base import FarFile, HandOver, NotAnInstance, Row
+from dicombq.rows.handlers import NOTED, Context, Handler, Step, find, has_long_length
+from dicombq.rows.part10 import Encoding
 from dicombq.rows.record import Instance, Record
-from dicombq.rows.runs import Place, Run, make_run, memory
-from dicombq.rows.walk import DATA_SET, ITEM, MAX_ELEMENTS, META, NOWHERE, OPEN_ITEM, Walk
-from dicombq.table.mapping import MAX_ELEMENT_SIZE, Column, Kind
+from dicombq.table.mapping import MAX_ELEMENT_SIZE
 
-__all__ = ["HandOver", "read_row"]
+MAX_ELEMENTS = 100_000
+"""Elements of a data set or item."""
 
-_META_GROUP: Final = b"\x02\x00"
+MAX_ALL_ELEMENTS = 500_000
+"""Elements and items of one instance, all those in sequences too; the reference reads more."""
+
+META_GROUP: Final = b"\x02\x00"
 
 
 def read_row(
@@ -58,281 +49,305 @@ def read_row(
     """
     head = file.read(min(max(window.PREFIX, part10.HEAD), size))
     start = part10.dataset_start(head[: part10.HEAD], size, claims=claims)
-    walk = _Walker(file, head[: window.PREFIX], size, record_type, max_element_size)
+    walker = _Walker(file, head[: window.PREFIX], size, max_element_size)
     record = record_type(Instance())
-    walk.walk_file(record, start)
-    if walk.late_zone is not None:
-        record = record_type(Instance(walk.late_zone))
-        _Walker(file, head[: window.PREFIX], size, record_type, max_element_size).walk_file(record, start)
+    walker.walk_file(record, start)
+    if walker.late_zone is not None:
+        record = record_type(Instance(walker.late_zone))
+        _Walker(file, head[: window.PREFIX], size, max_element_size).walk_file(record, start)
     return record.row()
 
 
-_START = make_context(DEFAULT, signed=False, settled=True)
+def check_start(meta: dict[int, bytes]) -> str | None:
+    """Give the transfer syntax that File Meta Information names, if any.
+
+    Raises
+    ------
+    NotAnInstance
+        For a DICOMDIR.
+    """
+    if part10.uid(meta.get(tags.MEDIA_STORAGE_SOP_CLASS_UID, b"")) == part10.DICOMDIR:
+        raise NotAnInstance("a DICOMDIR")
+    return part10.uid(meta.get(tags.TRANSFER_SYNTAX_UID, b"")) or None
 
 
-class _Walker(Walk):
-    """Walks over one file."""
+def check_end(rest: bytes, last: int, *, is_data_set: bool, has_pixel_data: bool) -> None:
+    """Look at what is left of a data set, or of something in it, where no more element fits.
 
-    plain: PlainItems | None = None
+    Raises
+    ------
+    HandOver
+        For bytes that are no padding, and for a data set without elements; `last` is the tag of its last one.
+    """
+    if rest and (not is_data_set or (rest.strip(b"\0\r\n") and not has_pixel_data)):
+        raise HandOver("bytes behind the last element")
+    if is_data_set and last >> 16 < tags.FIRST_GROUP:
+        raise HandOver("a data set without elements")
+
+
+class Level(Enum):
+    """Whose elements the walker walks over."""
+
+    META = auto()
+    DATA_SET = auto()
+    ITEM = auto()
+    OPEN_ITEM = auto()
+    """A delimiter ends it."""
+
+
+@dataclass
+class _Place:
+    """What was seen so far of a data set or item.
+
+    Parameters
+    ----------
+    previous
+        The tag of the last element.
+    has_text
+        Whether a character set that comes now comes too late.
+    """
+
+    record: Record
+    level: Level
+    context: Context
+    creators: dict[int, str] = field(default_factory=dict)
+    previous: int = -1
+    has_text: bool = False
+
+    @property
+    def is_top(self) -> bool:
+        return self.level in (Level.META, Level.DATA_SET)
+
+
+class _Walker(window.Window):
+    """A walk over one file; positions are the file's.
+
+    Attributes
+    ----------
+    late_zone
+        Timezone Offset From UTC (0008,0201), where it stands behind a DT that needs it.
+    """
+
+    def __init__(self, file: BinaryIO, head: bytes, size: int, max_element_size: int) -> None:
+        super().__init__(file, head, size)
+        self.max_element_size = max_element_size
+        self.late_zone: dt.timezone | None = None
+        self._use(Encoding(implicit=False, little_endian=True))
+        self._meta: dict[int, bytes] = {}
+        self._elements = 0
+        self._has_datetime = False
+        self._has_pixel_data = False
+
+    def _use(self, encoding: Encoding) -> None:
+        """Read what follows in an encoding."""
+        self._implicit, self._little_endian = encoding
+        order = "<" if encoding.little_endian else ">"
+        self._tag = struct.Struct(f"{order}HH")
+        self._short, self._long = struct.Struct(f"{order}H"), struct.Struct(f"{order}L")
 
     def walk_file(self, record: Record, start: int) -> None:
         """Walk over File Meta Information and data set."""
         position = start
-        if self.extend(start + 8)[start : start + 2] == _META_GROUP:
-            position = self.walk(record, start, self.size, _START, level=META)
-        if part10.uid(self.meta.get(tags.MEDIA_STORAGE_SOP_CLASS_UID, b"")) == part10.DICOMDIR:
-            raise NotAnInstance("a DICOMDIR")
-        syntax = part10.uid(self.meta.get(tags.TRANSFER_SYNTAX_UID, b"")) or None
+        if self.take(start, start + 2) == META_GROUP:
+            position = self._walk(_Place(record, Level.META, Context()), start, self.size)
+        syntax = check_start(self._meta)
         if syntax == part10.DEFLATED_LITTLE_ENDIAN:
-            position = self.inflate(position)
-        first = self.extend(position + 8)[position : position + 6]
-        if self.base + position + 8 > self.size:
+            self.inflate(position)
+            position = 0
+        first = self.take(position, position + 8)
+        if len(first) < 8:
             raise HandOver("a data set without elements")
-        self.use(part10.detect_encoding(syntax, first))
-        self.places = memory.places((self.record_type, self.encoding, self.max_element_size))
-        if self.record_type is Record:
-            self.plain = PlainItems(self, self.handlers, record.instance, self.places)
-        self.walk(record, position, self.size - self.base, _START, level=DATA_SET)
+        self._use(part10.detect_encoding(syntax, first[:6]))
+        self._walk(_Place(record, Level.DATA_SET, Context()), position, self.size)
 
-    def walk(  # noqa: C901, PLR0912, PLR0915 - it runs for each element, where a call costs as much as its work
-        self,
-        record: Record,
-        position: int,
-        end: int,
-        context: Context,
-        level: int,
-        creators: dict[int, str] | None = None,
-    ) -> int:
+    def _walk(self, place: _Place, position: int, end: int) -> int:
         """Walk over the elements of a data set or item; give where it ends."""
-        implicit = self.encoding.implicit
-        top, in_meta = level <= DATA_SET, level == META
-        too_big = self.max_element_size
-        handlers, unpack, unpack_long = self.handlers, self.unpack, self.unpack_long
-        values, columns, path = record.values, record.instance.columns, record.path
-        is_plain = self.record_type is Record and record.depth <= MAX_PLAIN_DEPTH
-        place = self.place(path)
-        runs = place.runs
-        creators = creators or {}
-        has_text = False  # that a character set which stands behind it would decide
-        previous = -1
-        buffer, base = self.buffer, self.base
-        limit = min(len(buffer), end)
-        starts: list[int] = []  # of the elements that stand next to each other, up to here, and that no run has
-        in_runs = 0
         for number in range(MAX_ELEMENTS + 1):
-            if position + 12 > limit:
-                buffer = self.extend(min(position + 12, end))
-                limit = min(len(buffer), end)
-                if position + 8 > limit:
-                    if starts:
-                        self.learn(place, record, starts, position, buffer, context, creators)
-                    self.count(number + in_runs)
-                    return self.finish(position, end, level, previous)
-            key, length = unpack(buffer, position)
-            if in_meta and key[:2] != _META_GROUP:
+            head = self.take(position, min(position + 12, end))
+            if len(head) < 8:
+                self._count(number)
+                return self._finish(place, position, end)
+            if place.level is Level.META and head[:2] != META_GROUP:
                 return position
-            if key in runs:
-                run = place.find(key, buffer, position, limit, context, creators, previous)
-                if run:
-                    if starts:
-                        self.learn(place, record, starts, position, buffer, context, creators)
-                    run.add_to(values, record.other, record.instance)
-                    record.used = record.used or run.used
-                    position += len(run.data)
-                    previous = run.last
-                    in_runs += run.elements - 1
-                    self.elements += run.inner
-                    continue
-            step, tag, vr, wide, value_little_endian, found, name, plain = handlers.get(key) or handlers.find(
-                key, creators, context, previous
-            )
-            start = position + 8
-            if wide:
-                if position + wide + 4 > limit:
-                    raise HandOver("an element that ends early")
-                (length,) = unpack_long(buffer, position + wide)
-                start = position + wide + 4
-            if tag <= previous:
+            handler, start, length = self._read_head(place, head, position)
+            if handler.tag <= place.previous:
                 raise HandOver("elements that do not ascend")
-            previous = tag
-            stop: int = start + length
-
-            if step >= SKIP or length >= too_big or stop > limit:
-                begin = position
-                if length == tags.UNDEFINED_LENGTH:
-                    position, end = self.walk_undefined(record, step, tag, found, start, end, context, top=top)
-                    has_text = True  # its items may have some
-                elif stop > end:
-                    raise HandOver("an element that ends early")
-                elif step == MARK:
-                    if tag == tags.ITEM_DELIMITATION_ITEM and level == OPEN_ITEM and not length:
-                        if starts:
-                            self.learn(place, record, starts, position, buffer, context, creators)
-                        self.count(number + in_runs)
-                        return stop
-                    raise HandOver("a delimiter in an odd place")
-                elif length >= too_big or step in (SKIP, DROP):
-                    position, end = self.leave_out(
-                        record, step, tag, vr, found, stop, end, top=top, big=length >= too_big
-                    )
-                elif step == SEQUENCE:
-                    self.extend(stop)
-                    position = self.walk_sequence(record, tag, start, stop, context, is_open=False)
-                    has_text = True
-                else:
-                    self.extend(stop)
-                    previous -= 1  # once more, now that it is here
-                if self.base != base or tag in tags.PIXEL_DATA:
-                    if starts:
-                        self.learn(place, record, starts, begin, buffer, context, creators)
-                    base = self.base
-                elif position != begin:
-                    starts.append(begin)
-                buffer = self.buffer
-                limit = min(len(buffer), end)
-                continue
-
-            data = buffer[start:stop]
-            if step > OTHER:
-                if tag == tags.SPECIFIC_CHARACTER_SET and has_text:
-                    raise HandOver("text before its character set")
-                if starts:
-                    self.learn(place, record, starts, position, buffer, context, creators)
-                if step == SPECIAL:
-                    context = self.note(record, tag, data, context, level)
-                else:
-                    self.has_datetime = True
-                    plain = plain if record.instance.zone is dt.timezone.utc else None
-                step = VALUE if found.kind is Kind.VALUE else OTHER
-                if implicit and is_private_creator(tag) and data:
-                    creators[private_block(tag)] = str(parse("LO", data, True, DEFAULT)[0][0])
+            position = start + length
+            if position > end and length != tags.UNDEFINED_LENGTH:
+                raise HandOver("an element that ends early")
+            if length == tags.UNDEFINED_LENGTH:
+                position = self._walk_undefined(place, handler, start, end)
+            elif handler.step is Step.MARK:
+                self._count(number)
+                return self._end_item(place, handler, position, length)
+            elif length >= self.max_element_size or handler.step in (Step.SKIP, Step.DROP):
+                self._leave_out(place, handler, length)
+            elif handler.step is Step.SEQUENCE:
+                self._walk_sequence(place, handler, start, position, is_open=False)
             else:
-                starts.append(position)
-            position = stop
-            if plain and is_plain:
-                if not length and step == VALUE and vr != "PN":
-                    record.used = True
-                    columns.add(path + name)
-                    continue
-                value = plain(data)
-                if value is not None:
-                    record.used = True
-                    if step == VALUE:
-                        columns.add(path + name)
-                        values[name] = value
-                    else:
-                        columns.add(path + "OtherElements")
-                        record.other.append({"Tag": name, "Data": value})
-                    continue
-            if found.vr == "DT":
-                self.has_datetime = True
-            has_text = has_text or b"\x1b" in data or not data.isascii()
-            record.add(tag, vr, data, value_little_endian, context.charset)
+                self._add(place, handler, self.take(start, position))
+            place.previous = handler.tag
         raise HandOver("more elements than an instance has")
 
-    def learn(
-        self,
-        place: Place,
-        record: Record,
-        starts: list[int],
-        end: int,
-        buffer: bytes,
-        context: Context,
-        creators: dict[int, str],
-    ) -> None:
-        """Remember what elements share with those before them; then there are none of them."""
-        if place.compares and place is not NOWHERE:
-            for shared, stop in place.shared(buffer, starts, end):
-                ends = self.handlers.tag_at(buffer, shared[0]), self.handlers.tag_at(buffer, shared[-1])
-                if ends[0] > tags.SPECIFIC_CHARACTER_SET:  # which no text may stand before
-                    run = self.walk_alone(record, buffer[shared[0] : stop], context, creators, ends, len(shared))
-                    if run:
-                        place.remember(self.unpack(buffer, shared[0])[0], run)
-        starts.clear()
+    def _read_head(self, place: _Place, head: bytes, position: int) -> tuple[Handler, int, int]:
+        """Read what stands before a value: give what to do with it, where it begins, and its length."""
+        group, number = self._tag.unpack_from(head)
+        tag = group << 16 | number
+        written = None if self._implicit or group == 0xFFFE else head[4:6]
+        handler = find(tag, written, place.creators, place.context, place.previous, self._little_endian)
+        if has_long_length(tag, written):
+            if len(head) < 12:
+                raise HandOver("an element that ends early")
+            return handler, position + 12, self._long.unpack_from(head, 8)[0]
+        if written is None:
+            return handler, position + 8, self._long.unpack_from(head, 4)[0]
+        return handler, position + 8, self._short.unpack_from(head, 6)[0]
 
-    def walk_alone(
-        self,
-        record: Record,
-        data: bytes,
-        context: Context,
-        creators: dict[int, str],
-        ends: tuple[int, int],
-        elements: int,
-    ) -> Run | None:
-        """Walk over some elements once more, as if nothing was around them; None where they depend on that."""
-        alone = _Walker(io.BytesIO(), data, len(data), self.record_type, self.max_element_size)
-        alone.use(self.encoding)
-        twin = record.twin()
-        try:
-            alone.walk(twin, 0, len(data), context, ITEM if record.depth else DATA_SET, dict(creators))
-        except HandOver:
-            return None
-        instance = twin.instance
-        if alone.has_datetime or (record.depth and (instance.dropped or instance.notices)):  # they name the item
-            return None
-        return make_run(data, context, dict(creators), ends, (elements, alone.elements - elements), twin)
+    def _count(self, elements: int) -> None:
+        """Count the elements of a data set or item."""
+        self._elements += elements
+        if elements > MAX_ELEMENTS or self._elements > MAX_ALL_ELEMENTS:
+            raise HandOver("more elements than an instance has")
 
-    def walk_undefined(
-        self, record: Record, step: int, tag: int, found: Column, start: int, end: int, context: Context, *, top: bool
-    ) -> tuple[int, int]:
+    def _end_item(self, place: _Place, handler: Handler, position: int, length: int) -> int:
+        if handler.tag != tags.ITEM_DELIMITATION_ITEM or place.level is not Level.OPEN_ITEM or length:
+            raise HandOver("a delimiter in an odd place")
+        return position
+
+    def _finish(self, place: _Place, position: int, end: int) -> int:
+        if place.level is Level.OPEN_ITEM:
+            raise HandOver("an item that ends early")
+        check_end(
+            self.take(position, end),
+            place.previous,
+            is_data_set=place.level is Level.DATA_SET,
+            has_pixel_data=self._has_pixel_data,
+        )
+        return end
+
+    def _leave_out(self, place: _Place, handler: Handler, length: int) -> None:
+        """Pass over an element that has no column, or is too big, without reading it."""
+        is_big = length >= self.max_element_size
+        if is_big and not place.is_top:
+            raise HandOver("an item beyond the limit")
+        if is_big and (handler.step is Step.SKIP or handler.tag in NOTED):
+            raise HandOver("an element that should be small")
+        if is_big:
+            place.record.drop(handler.found.name)
+        elif handler.step is Step.DROP:
+            place.record.place(handler.tag, handler.vr)  # which says so, where the record would hold it at all
+        self._has_pixel_data = self._has_pixel_data or (place.is_top and handler.tag in tags.PIXEL_DATA)
+
+    def _add(self, place: _Place, handler: Handler, data: bytes) -> None:
+        """Add an element that is not a sequence, and take in what it says of others."""
+        tag = handler.tag
+        if tag in NOTED:
+            self._note(place, tag, data)
+        if self._implicit and is_private_creator(tag) and data:
+            place.creators[private_block(tag)] = str(parse("LO", data, True, DEFAULT)[0][0])
+        self._has_datetime = self._has_datetime or handler.found.vr == "DT"
+        place.has_text = place.has_text or b"\x1b" in data or not data.isascii()
+        place.record.add(tag, handler.vr, data, handler.little_endian, place.context.charset)
+
+    def _note(self, place: _Place, tag: int, data: bytes) -> None:
+        if place.level is Level.META:
+            self._meta[tag] = data
+            return
+        if tag == tags.SPECIFIC_CHARACTER_SET and place.has_text:
+            raise HandOver("text before its character set")
+        place.context = place.context.after(tag, data)
+        if place.level is not Level.DATA_SET:
+            return
+        if tag == tags.SOP_CLASS_UID and part10.uid(data) == part10.DICOMDIR:
+            raise HandOver("a DICOMDIR")
+        if tag == tags.TIMEZONE_OFFSET_FROM_UTC and data:
+            zone = utc_offset(part10.uid(data)) or dt.timezone.utc
+            instance = place.record.instance
+            if zone != instance.zone and self._has_datetime:
+                self.late_zone = zone
+            instance.zone = zone
+
+    def _walk_undefined(self, place: _Place, handler: Handler, start: int, end: int) -> int:
         """Walk over a value of undefined length: a sequence, or encapsulated pixel data; give where it ends."""
-        if tag in tags.PIXEL_DATA and step == DROP:
-            record.drop(found.name)
-            self.has_pixel_data = self.has_pixel_data or top
-            return self.skip_fragments(start, end, self.handlers, top=top)
-        is_sequence = step == SEQUENCE
-        if self.encoding.implicit and lookup(tag) is None:
-            is_sequence = self.extend(start + 4)[start : start + 4] == self.handlers.item
+        if handler.tag in tags.PIXEL_DATA and handler.step is Step.DROP:
+            place.record.drop(handler.found.name)
+            self._has_pixel_data = self._has_pixel_data or place.is_top
+            return self._skip_fragments(start, end)
+        is_sequence = handler.step is Step.SEQUENCE
+        if self._implicit and lookup(handler.tag) is None:
+            is_sequence = self._read_mark(start, end)[0] == tags.ITEM
         if not is_sequence:
             raise HandOver("a value of undefined length that is no sequence")
-        before = record.mark() if top else None
-        position = self.walk_sequence(record, tag, start, end, context, is_open=True)
+        before = place.record.mark() if place.is_top else None
+        position = self._walk_sequence(place, handler, start, end, is_open=True)
         if before and position - start >= self.max_element_size:
-            record.undo(before)
-            record.drop(found.name)
-        return position, end
+            place.record.undo(before)
+            place.record.drop(handler.found.name)
+        return position
 
-    def walk_sequence(
-        self, record: Record, tag: int, position: int, end: int, context: Context, *, is_open: bool
-    ) -> int:
+    def _walk_sequence(self, place: _Place, handler: Handler, position: int, end: int, *, is_open: bool) -> int:
         """Walk over a sequence's items, up to `end`, or to a delimiter where it is open; give where it ends."""
-        found = record.place(tag, "SQ")
+        place.has_text = True  # its items may have some
+        record = place.record
+        found = record.place(handler.tag, "SQ")
         if found is None:
             if is_open:
                 raise HandOver("a sequence of undefined length that is left out")
             return end
-        context, plain = inside(context, tag), self.plain
+        context = place.context.inside(handler.tag)
         items: list[Json] = []
         is_used = False
         limit = position + self.max_element_size
         while is_open or position < end:
-            if position + 8 > end:
-                raise HandOver("a sequence that ends early")
             if position > limit:  # of undefined length, or in one: that is left out
                 items.clear()
-            buffer = self.extend(position + 8)
-            mark = buffer[position : position + 4]
-            (length,) = self.unpack_long(buffer, position + 4)
+            mark, length = self._read_mark(position, end)
             position += 8
-            if is_open and mark == self.handlers.sequence_end and not length:
+            if is_open and mark == tags.SEQUENCE_DELIMITATION_ITEM and not length:
                 break
-            if mark != self.handlers.item:
+            if mark != tags.ITEM:
                 raise HandOver("a sequence that holds something else than items")
             is_open_item = length == tags.UNDEFINED_LENGTH
             stop = end if is_open_item else position + length
             if stop > end:
                 raise HandOver("an item that ends early")
-            answer = plain.attempt(record, found, position, stop, context, is_open=is_open_item) if plain else None
-            if plain and answer:
-                values, position, used = answer
-                self.elements += plain.elements
-                self.has_datetime = self.has_datetime or plain.has_datetime
-            else:
-                self.elements += 1
-                item = record.item(found, len(items))
-                position = self.walk(item, position, stop, context, OPEN_ITEM if is_open_item else ITEM)
-                values, used = item.close(), item.used
-            items.append(values)
-            is_used = is_used or used
-        record.add_sequence(tag, found, items, used=is_used)
+            self._elements += 1
+            item = record.item(found, len(items))
+            level = Level.OPEN_ITEM if is_open_item else Level.ITEM
+            position = self._walk(_Place(item, level, context), position, stop)
+            items.append(item.close())
+            is_used = is_used or item.used
+        record.add_sequence(handler.tag, found, items, used=is_used)
         return position
+
+    def _skip_fragments(self, position: int, end: int) -> int:
+        """Pass over the fragments of encapsulated pixel data (PS3.5 A.4) without reading them."""
+        is_table = True
+        while True:
+            mark, length = self._read_mark(position, end)
+            position += 8
+            if mark == tags.SEQUENCE_DELIMITATION_ITEM and not length:
+                return position
+            if mark != tags.ITEM or length == tags.UNDEFINED_LENGTH:
+                raise HandOver("pixel data that is not encapsulated in items")
+            last_frame = self._last_frame(position, length, end) if is_table and isinstance(self.file, FarFile) else 0
+            position += length + last_frame
+            is_table = False
+
+    def _last_frame(self, table: int, length: int, end: int) -> int:
+        """Give the offset of the last frame in a Basic Offset Table: each one before it would be a request."""
+        if not length:
+            return 0
+        position = table + length
+        offset = int.from_bytes(self.take(position - 4, position), "little")
+        if length % 4 or self._read_mark(position + offset, end)[0] != tags.ITEM:
+            raise HandOver("a Basic Offset Table that does not fit")
+        return offset
+
+    def _read_mark(self, position: int, end: int) -> tuple[int, int]:
+        """Read a tag and a length of four bytes behind it."""
+        head = self.take(position, min(position + 8, end))
+        if len(head) < 8:
+            raise HandOver("a sequence that ends early")
+        group, number = self._tag.unpack_from(head)
+        return group << 16 | number, self._long.unpack_from(head, 4)[0]

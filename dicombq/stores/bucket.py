@@ -16,7 +16,6 @@ from dicombq.names import ObjectUri, Parent, StoreName, parse_object_uri
 from dicombq.rows import part10
 from dicombq.rows.base import FarFile
 from dicombq.rows.record import Record
-from dicombq.rows.window import TAIL
 from dicombq.stores.base import PLAIN, Failure, Result, StoreOptions
 from dicombq.stores.filters import Filter
 from dicombq.stores.object_client import Changed, ObjectClient, ObjectRef, Part, Refused, Unreachable
@@ -34,6 +33,9 @@ MAX_PREFIX = 512 << 10
 
 MAX_ASKED = 256 << 20
 """Bytes that are asked for to read one header at most."""
+
+TAIL = 4 << 10
+"""Bytes of a second request, for the end of compressed pixel data and what stands behind it."""
 
 _MAX_READ_AHEAD = 4 << 20
 _ENCAPSULATED = re.compile(rb"1\.2\.840\.10008\.1\.2\.[45]")

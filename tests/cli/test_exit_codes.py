@@ -67,7 +67,7 @@ def stage_or_be_killed(spec: ShardSpec) -> Receipt:
 
 
 def test_1_for_a_worker_that_was_killed(run: Run, scans: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    monkeypatch.setattr("dicombq.export.listing.SHARD_SIZE", 1)
+    monkeypatch.setattr("dicombq.shards.listing.SHARD_SIZE", 1)
     monkeypatch.setattr("dicombq.export.run.stage_shard", stage_or_be_killed)
     result = run("export", "bq", "scans", "--workers=2")
     assert error_of(result, 1) == "a worker process was killed."

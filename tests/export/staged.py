@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
 import pytest
 
 from dicombq.export.area import StagingArea
-from dicombq.export.staging import Receipt, ShardSpec, prepare_receipts, stage_shard, write_receipt
+from dicombq.export.staging import Receipt, ShardSpec, receipts_in, stage_shard
 from dicombq.names import Parent, StoreName
 from dicombq.rows.base import Row
 from dicombq.rows.record import Record
+from dicombq.shards.duplicates import Duplicate, find_duplicates
+from dicombq.shards.receipts import Receipts
 from dicombq.stores.base import PLAIN, Found, Result, StoreOptions
 from dicombq.stores.filters import Filter
 
@@ -63,7 +66,7 @@ def found(
     **values: Any,
 ) -> Found:
     """Write down an instance that was read."""
-    row = Row({"SOPInstanceUID": sop, **values}, frozenset(columns), ("1", "1.1", sop))
+    row = Row(orjson.dumps({"SOPInstanceUID": sop, **values}), frozenset(columns), ("1", "1.1", sop))
     return Found(NotedRef(uri), row, updated, "STANDARD", 10)
 
 
@@ -77,6 +80,10 @@ class Stage:
     def area(self) -> StagingArea:
         return StagingArea(self.folder / "shards")
 
+    @property
+    def receipts(self) -> Receipts[Receipt]:
+        return receipts_in(self.folder)
+
     def stage(
         self, results: list[Result], number: int = 0, source: str | None = None, wanted: Path | None = None
     ) -> Receipt:
@@ -85,8 +92,12 @@ class Stage:
         filter_file = (str(wanted), wanted) if wanted else None
         spec = ShardSpec(number, refs, ListStore(results), self.area, Record, 1 << 20, source, filter_file)
         receipt = stage_shard(spec)
-        write_receipt(self.folder, receipt)
+        self.receipts.write(receipt)
         return receipt
+
+    def duplicates(self) -> Iterator[Duplicate]:
+        """Find the rows that give way."""
+        return find_duplicates(self.area.files(receipt.keys for receipt in self.receipts if receipt.rows), self.folder)
 
     def rows_of(self, receipt: Receipt) -> list[dict[str, Any]]:
         with self.area.open_rows(receipt.file) as rows:
@@ -100,5 +111,5 @@ def stage(tmp_path: Path) -> Stage:
     folder.mkdir()
     stage = Stage(folder)
     stage.area.prepare()
-    prepare_receipts(folder)
+    stage.receipts.prepare()
     return stage

@@ -22,7 +22,6 @@ from dicombq.errors import (
     Temporary,
     TooManyColumns,
 )
-from dicombq.export import listing
 from dicombq.export.plan import plan
 from dicombq.export.request import BigQueryDestination, ExportRequest
 from dicombq.export.run import Export
@@ -32,6 +31,7 @@ from dicombq.operations.kinds import Settings
 from dicombq.operations.running import RunningOperation
 from dicombq.operations.state import Operation, OperationError, State
 from dicombq.operations.store import OperationStore
+from dicombq.shards import listing
 from dicombq.stores.filters import Filter
 from dicombq.stores.folder import FolderStore
 from dicombq.table import fields

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from dicombq.export import staging
-from dicombq.export.duplicates import find_duplicates
-from dicombq.export.staging import ShardSpec, instance_with, read_keys, read_receipts, stage_shard
+from dicombq.export.staging import ShardSpec, instance_with, read_keys, stage_shard
 from dicombq.names import Parent
 from dicombq.rows.base import Notice
 from dicombq.rows.metadata import MetadataRecord
@@ -33,7 +32,7 @@ def test_a_receipt_says_what_became_of_a_shard(stage: Stage) -> None:
     receipt = stage.stage(results)
     assert (receipt.rows, receipt.failures, receipt.skipped, receipt.notices) == (3, 1, 1, 1)
     assert receipt.column_sets == [["Modality"], ["Modality", "Rows"]]
-    assert list(read_receipts(stage.folder)) == [receipt]
+    assert list(stage.receipts) == [receipt]
     assert [(entry.severity, entry.code, entry.uri, entry.tag, entry.message) for entry in receipt.log] == [
         ("NOTICE", "", "/c", "00280010", "not a number"),
         ("ERROR", "DATA_LOSS", "/d", "", "cut"),
@@ -90,23 +89,23 @@ def test_a_shard_that_ran_twice_counts_once(stage: Stage) -> None:
     first = stage.stage([found("/a", "1.1")])
     second = stage.stage([found("/a", "1.1")])
     assert first.file != second.file
-    assert list(read_receipts(stage.folder)) == [second]
-    assert list(find_duplicates(stage.folder, stage.area)) == []
+    assert list(stage.receipts) == [second]
+    assert list(stage.duplicates()) == []
 
 
 def test_a_receipt_that_was_being_written_is_not_read(stage: Stage) -> None:
     receipt = stage.stage([found("/a", "1.1")])
     (stage.folder / "receipts" / ".00000001.json.1.tmp").write_text("{")
-    assert list(read_receipts(stage.folder)) == [receipt]
+    assert list(stage.receipts) == [receipt]
 
 
 def test_an_instance_is_found_by_its_column(stage: Stage) -> None:
     stage.stage([found("/a", "1.1", columns=("Modality",))], 0)
     stage.stage([found("/b", "1.2", columns=("Modality", "PatientName")), found("/c", "1.3", columns=("Seq.Rows",))], 1)
-    assert instance_with(stage.folder, stage.area, "PatientName") == "/b"
-    assert instance_with(stage.folder, stage.area, "Seq") == "/c"
-    assert instance_with(stage.folder, stage.area, "Seq.Rows") == "/c"
-    assert instance_with(stage.folder, stage.area, "Type") == ""
+    assert instance_with(stage.receipts, stage.area, "PatientName") == "/b"
+    assert instance_with(stage.receipts, stage.area, "Seq") == "/c"
+    assert instance_with(stage.receipts, stage.area, "Seq.Rows") == "/c"
+    assert instance_with(stage.receipts, stage.area, "Type") == ""
 
 
 @pytest.mark.parametrize("record_type", [Record, MetadataRecord])

@@ -44,7 +44,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def task(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportTask:
     """Five files: three rows, one of them twice, and a broken one, in shards of two."""
-    monkeypatch.setattr("dicombq.export.listing.SHARD_SIZE", 2)
+    monkeypatch.setattr("dicombq.shards.listing.SHARD_SIZE", 2)
     scans = tmp_path / "scans"
     for number in (1, 2, 3):
         write_instance(scans / f"{number}.dcm", number)
@@ -190,7 +190,7 @@ def test_rows_of_two_versions_are_not_mixed(
     settings: Settings, task: ExportTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     identity = stop_in(State.STAGING, settings, task, looks=3)
-    monkeypatch.setattr("dicombq.export.run.__version__", "99")
+    monkeypatch.setattr("dicombq.shards.work.__version__", "99")
     with pytest.raises(SourceChanged, match=r"was begun by dicombq .*, whose rows may differ from those of 99"):
         go_on(identity, settings)
 

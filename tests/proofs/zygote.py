@@ -95,8 +95,8 @@ def names_file(home: Path) -> Path:
 
 def _run(order: dict[str, Any]) -> int:
     from dicombq.cli.main import main
-    from dicombq.export import listing
     from dicombq.operations.running import RunningOperation
+    from dicombq.shards import listing
 
     home = Path(order["home"])
     os.environ.update(order.get("environment", {}), DICOMBQ_HOME=str(home))

@@ -4,6 +4,7 @@ import io
 import struct
 import tracemalloc
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -13,10 +14,9 @@ from hypothesis import strategies as st
 
 from dicombq.dicom.values import KNOWN_VRS
 from dicombq.rows import part10, reference, walker, window
-from dicombq.rows.base import NotAnInstance, Row, Unreadable
+from dicombq.rows.base import HandOver, NotAnInstance, Row, Unreadable
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
-from dicombq.rows.walker import HandOver
 from tests import differential, fuzz
 from tests.corpus.dumps import FOLDER
 from tests.dicom_bytes import (
@@ -337,7 +337,7 @@ def test_more_elements_in_sequences_than_an_instance_may_have_give_no_other_answ
     undefined: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reference, "MAX_READS", 600)
-    monkeypatch.setattr("dicombq.rows.walk.MAX_ALL_ELEMENTS", 100)
+    monkeypatch.setattr("dicombq.rows.walker.MAX_ALL_ELEMENTS", 100)
     kinds = set()
     for number in range(0, 300, 10):
         data = instance(sequence(IMAGES, *[element(NAME, "PN", "A")] * number, undefined=undefined))
@@ -389,18 +389,15 @@ def test_any_heads_of_elements_give_no_other_answer(pieces: list[bytes], claims:
 
 
 def test_the_comparer_sees_every_kind_of_difference() -> None:
-    row = Row({"A": [1, {"B": "x", "C": "y"}], "D": 1.0}, frozenset({"A.B"}), ("1", "2", "3"))
+    row = Row(b'{"A":[1,{"B":"x","C":"y"}],"D":1.0}', frozenset({"A.B"}), ("1", "2", "3"))
     others: list[tuple[Row, str]] = [
-        (Row({"A": [1, {"B": "x", "C": "y"}], "D": 1}, row.columns, row.uids), ".D: expected float 1.0, got int 1"),
-        (Row({"A": [1, {"B": "x"}], "D": 1.0}, row.columns, row.uids), ".A[1].C: only in the reference"),
-        (Row({"A": [True, row.values["A"]], "D": 1.0}, row.columns, row.uids), ".A[0]: expected int 1, got bool True"),
-        (Row({"A": [1], "D": 1.0}, row.columns, row.uids), ".A: expected [1, {'B': 'x', 'C': 'y'}], got [1]"),
-        (
-            Row({"D": 1.0, "A": row.values["A"]}, row.columns, row.uids),
-            ": expected the order ['A', 'D'], got ['D', 'A']",
-        ),
-        (Row(row.values, frozenset(), row.uids), "the column A.B is only in the reference"),
-        (Row(row.values, row.columns, ("1", "2", "4")), "uids[2]: expected '3', got '4'"),
+        (replace(row, json=b'{"A":[1,{"B":"x","C":"y"}],"D":1}'), ".D: expected float 1.0, got int 1"),
+        (replace(row, json=b'{"A":[1,{"B":"x"}],"D":1.0}'), ".A[1].C: only in the reference"),
+        (replace(row, json=b'{"A":[true,[1]],"D":1.0}'), ".A[0]: expected int 1, got bool True"),
+        (replace(row, json=b'{"A":[1],"D":1.0}'), ".A: expected [1, {'B': 'x', 'C': 'y'}], got [1]"),
+        (replace(row, json=b'{"D":1.0,"A":[1,{"B":"x","C":"y"}]}'), ": expected the order ['A', 'D'], got ['D', 'A']"),
+        (replace(row, columns=frozenset()), "the column A.B is only in the reference"),
+        (replace(row, uids=("1", "2", "4")), "uids[2]: expected '3', got '4'"),
     ]
     assert list(differential.differences(row, row)) == []
     for other, difference in others:

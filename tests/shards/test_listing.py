@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from dicombq import __version__
-from dicombq.export import listing
-from dicombq.export.listing import Listing, list_store, read_listing, read_refs, write_listing
 from dicombq.operations.state import Counters
+from dicombq.shards import listing
+from dicombq.shards.listing import Listing, list_store, read_listing, read_refs, write_listing
 from dicombq.stores.base import Failure, Listed
 from tests.export.staged import ListStore, NotedRef, found
 

@@ -1,4 +1,4 @@
-"""A store's fingerprint: it changes when what the store lists changes."""
+"""What a listing says of a store, without reading an instance: its fingerprint, the sizes of what is in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _BITS = 128
 
 
 def fingerprint(store: Store[Any]) -> str:
-    """Digest a listing, in whatever order it comes; of a file its size and its time are looked at, not its content."""
+    """Digest a listing, in whatever order it comes: it changes when the store does.
+
+    Of a file its size and its time are looked at, not its content.
+    """
     total = 0
     for entry in store.list():
         noted = [entry.uri] if isinstance(entry, Outcome) else [entry, *_status(entry)]
@@ -24,8 +27,14 @@ def fingerprint(store: Store[Any]) -> str:
     return f"{total % (1 << _BITS):x}"
 
 
+def size_of(ref: InstanceRef) -> int:
+    """Give the bytes of what a reference names; 0 where neither a listing nor the system tells."""
+    status = _status(ref)
+    return status[0] if status else int(getattr(ref, "size", 0))
+
+
 def _status(ref: InstanceRef) -> list[int]:
-    """Look at what a reference to a file does not say of it; one to an object has its generation."""
+    """Look at what a reference to a file does not say of it; one to an object has its size and its version."""
     if isinstance(ref, FileRef):
         with contextlib.suppress(OSError):
             status = os.stat(ref.uri)

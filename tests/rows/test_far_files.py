@@ -1,0 +1,60 @@
+"""Files that are read over a network: each piece of one is a request."""
+
+import io
+import struct
+from typing import Any
+
+import pytest
+
+from dicombq.rows import reference, walker
+from dicombq.rows.base import FarFile, HandOver
+from tests.dicom_bytes import JPEG, UNDEFINED, delimiter, element, instance, item, sequence
+
+FRAMES = 300
+FRAME = bytes(50_000)
+BEHIND = sequence(0x7FE11001, element(0x7FE11002, "LO", "seen"), undefined=True)
+
+
+class Requests(io.BytesIO):
+    """Counts the pieces that are asked for."""
+
+    number = 0
+
+    def readinto(self, buffer: Any) -> int:
+        self.number += 1
+        return super().readinto(buffer)
+
+
+def frames(*offsets: int) -> bytes:
+    table = struct.pack(f"<{len(offsets)}L", *offsets)
+    pixels = element(0x7FE00010, "OB", item(table) + item(FRAME) * FRAMES, length=UNDEFINED)
+    creator = element(0x7FE10010, "LO", "MAKER")
+    return instance(pixels + delimiter(0xFFFEE0DD), creator + BEHIND, syntax=JPEG)
+
+
+def far(data: bytes) -> tuple[FarFile, Requests]:
+    requests = Requests(data)
+    return FarFile(requests, 32 << 10), requests
+
+
+def test_the_offset_table_leads_to_what_stands_behind_the_frames() -> None:
+    data = frames(*(number * (len(FRAME) + 8) for number in range(FRAMES)))
+    file, requests = far(data)
+    found = walker.read_row(file, len(data))
+    assert found.values["Tag_7FE11001"] == [{"OtherElements": [{"Tag": "Tag_7FE11002", "Data": ["seen"]}]}]
+    assert found == reference.read_row(io.BytesIO(data), len(data))
+    assert requests.number < 10
+
+
+def test_without_a_table_each_frame_is_looked_at() -> None:
+    data = frames()
+    file, requests = far(data)
+    assert walker.read_row(file, len(data)) == reference.read_row(io.BytesIO(data), len(data))
+    assert requests.number >= FRAMES
+
+
+@pytest.mark.parametrize("offset", [1, 7, FRAMES * len(FRAME) * 2, 2**32 - 1])
+def test_a_table_that_leads_elsewhere_is_not_trusted(offset: int) -> None:
+    data = frames(0, offset)
+    with pytest.raises(HandOver, match=r"Offset Table|ends early"):
+        walker.read_row(far(data)[0], len(data))
