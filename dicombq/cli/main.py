@@ -18,6 +18,7 @@ cli = click.version_option(__version__, prog_name="dicombq", message="%(prog)s %
         {
             "config": "dicombq.cli.config:group",
             "dicom-stores": "dicombq.cli.dicom_stores:group",
+            "doctor": "dicombq.cli.doctor:doctor",
             "export": "dicombq.cli.export:group",
             "operations": "dicombq.cli.operations:group",
             "query": "dicombq.cli.query:query",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dicombq.errors import DestinationChanged
 from dicombq.names import TableUri
@@ -27,6 +27,11 @@ class Table:
 
     state: TableState
     fields: tuple[Field, ...] = ()
+
+
+def table_text(found: Table) -> str:
+    """Say what a destination is, for people."""
+    return f"{found.state.value}, {len(found.fields):,} columns" if found.fields else found.state.value
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,19 @@ class QueryResult:
     rows: Iterator[tuple[Any, ...]]
 
 
+class Check(NamedTuple):
+    """Something that an export needs.
+
+    Parameters
+    ----------
+    look
+        Says what is there; raises a `DicombqError`, whose hint mends it, where that will not do.
+    """
+
+    name: str
+    look: Callable[[], str]
+
+
 class Warehouse(Protocol[TableT_contra]):
     """A place for tables."""
 
@@ -195,6 +213,10 @@ class Warehouse(Protocol[TableT_contra]):
         FailedPrecondition
             Where it would be billed for more than the limit.
         """
+        ...
+
+    def checks(self, table: TableT_contra | None) -> list[Check]:
+        """List what can be looked at before an export to a table, or to a table yet to be named."""
         ...
 
     def estimate(self, sql: str, parameters: Sequence[Parameter] = ()) -> int:

@@ -40,7 +40,7 @@ from dicombq.table.descriptions import described
 from dicombq.table.disposition import Action, Disposition, TableState, decide
 from dicombq.table.fields import Field, Merge, from_bigquery, to_bigquery
 from dicombq.table.view import view_name, view_query
-from dicombq.warehouses.base import Load, LoadResult, Parameter, QueryResult, Table, fields_after, is_gone
+from dicombq.warehouses.base import Check, Load, LoadResult, Parameter, QueryResult, Table, fields_after, is_gone
 
 PATIENCE = 300.0
 """Seconds for which temporary failures of one call are retried."""
@@ -54,9 +54,8 @@ _SEARCH = 30.0
 _UPLOAD_RETRIES = 6
 _CANCEL_TIMEOUT = 1.0  # seconds
 _NO_RETRY = DEFAULT_RETRY.with_timeout(0)
-_ROLES = "Grant roles/bigquery.dataEditor on the dataset and roles/bigquery.jobUser on the project."
+ROLES = "Grant roles/bigquery.dataEditor on the dataset and roles/bigquery.jobUser on the project."
 _PLACE = re.compile(r"\[\d+:\d+\]|Not found: ")
-_OVER_LIMIT = "bytesBilledLimitExceeded"
 _WRITE_DISPOSITIONS = {Disposition.WRITE_TRUNCATE: "WRITE_TRUNCATE", Disposition.WRITE_APPEND: "WRITE_APPEND"}
 """Whatever the table's state was when it was looked at: the load checks it again."""
 
@@ -74,7 +73,7 @@ class BigQueryWarehouse:
 
     def __init__(self, project: str, patience: float | None = None) -> None:
         self._project = project
-        patience = PATIENCE if patience is None else patience
+        self._patience = patience = PATIENCE if patience is None else patience
         self._retry = DEFAULT_RETRY.with_timeout(patience)
         self._job_retry = self._retry.with_predicate(_may_appear)
         self._search_retry = self._job_retry.with_timeout(min(patience, _SEARCH))
@@ -139,6 +138,13 @@ class BigQueryWarehouse:
         with _errors(f"the table [{table}]"):
             return from_bigquery(_schema(self._client.get_table(_id(table), retry=self._retry)))
 
+    def checks(self, table: BigQueryTable | None) -> list[Check]:
+        """List what can be looked at before an export."""
+        from dicombq.warehouses.bigquery_checks import MOST_PATIENCE, checks  # noqa: PLC0415 - only `doctor` needs it
+
+        hasty = BigQueryWarehouse(self._project, min(self._patience, MOST_PATIENCE))
+        return checks(hasty, lambda: hasty._client, self._project, table)
+
     def query(
         self, sql: str, parameters: Sequence[Parameter] = (), maximum_bytes_billed: int | None = None
     ) -> QueryResult:
@@ -161,7 +167,7 @@ class BigQueryWarehouse:
     def _query(self, sql: str, config: bigquery.QueryJobConfig) -> bigquery.QueryJob:
         from dicombq.warehouses.googlesql.names import standard_names  # noqa: PLC0415 - exports do not need sqlglot
 
-        return self._client.query(standard_names(sql), config, job_retry=None)
+        return self._client.query(standard_names(sql), config, retry=self._retry, job_retry=None)
 
     def _get_table(self, table: BigQueryTable) -> bigquery.Table | None:
         try:
@@ -294,12 +300,16 @@ def _query_errors() -> Iterator[None]:
     with _errors("the query"):
         try:
             yield
-        except (api.BadRequest, api.NotFound) as error:
-            if any(detail.get("reason") == _OVER_LIMIT for detail in error.errors):
+        except GoogleAPICallError as error:
+            if any(
+                detail.get("reason") == "bytesBilledLimitExceeded" for detail in error.errors
+            ):  # the client says 500
                 raise FailedPrecondition(
                     "the query would be billed for more bytes than the limit allows",
                     "See how many with --dry-run; ask for fewer columns, or raise --maximum-bytes-billed.",
                 ) from None
+            if not isinstance(error, api.BadRequest | api.NotFound):
+                raise
             # with a place in the query it was refused before any row was read, so it holds no patient's value
             known = _PLACE.search(error.message)
             raise SqlError(error.message.split("\n")[0] if known else "the query failed on a value") from None
@@ -354,7 +364,7 @@ def _join(files: Sequence[Path], body: Path) -> int:
 
 
 def _errors(what: str) -> contextlib.AbstractContextManager[None]:
-    return google_errors("BigQuery", what, _ROLES)
+    return google_errors("BigQuery", what, ROLES)
 
 
 def _unsettled(job_id: str) -> LoadUnsettled:
@@ -369,7 +379,7 @@ def _job_error(reason: str, table: BigQueryTable, disposition: Disposition) -> D
         "duplicate": lambda: (TableExists if disposition is Disposition.NONE else TableNotEmpty)(
             f"the table [{table}] was made or filled by somebody else meanwhile", "It was not touched."
         ),
-        "accessDenied": lambda: NotPermitted(f"BigQuery does not permit to load [{table}]", _ROLES),
+        "accessDenied": lambda: NotPermitted(f"BigQuery does not permit to load [{table}]", ROLES),
         "notFound": lambda: NotFound(f"BigQuery does not find the dataset of [{table}]"),
         "stopped": lambda: CancelledElsewhere(f"the load job for [{table}] was cancelled"),
     }

@@ -26,7 +26,17 @@ from dicombq.names import DuckdbTable
 from dicombq.table.disposition import Action, TableState, decide
 from dicombq.table.fields import Field, Merge, count, duckdb_type, quote
 from dicombq.table.view import view_name, view_query
-from dicombq.warehouses.base import Load, LoadResult, Parameter, QueryResult, Table, fields_after, is_gone
+from dicombq.warehouses.base import (
+    Check,
+    Load,
+    LoadResult,
+    Parameter,
+    QueryResult,
+    Table,
+    fields_after,
+    is_gone,
+    table_text,
+)
 from dicombq.warehouses.duckdb_errors import sql_error
 from dicombq.warehouses.duckdb_results import as_on_bigquery
 from dicombq.warehouses.duckdb_tables import CATALOG, describe_columns, fields_of, kind_of, literal, quoted, state_of
@@ -117,6 +127,19 @@ class DuckdbWarehouse:
         self._expect_file()
         with self._connect(read_only=True) as connection:
             return fields_of(connection, table)
+
+    def checks(self, table: DuckdbTable | None) -> list[Check]:
+        """List what can be looked at before an export."""
+        return [
+            Check("warehouse", self._file_text),
+            *([Check("table", lambda: table_text(self.state(table)))] if table else []),
+        ]
+
+    def _file_text(self) -> str:
+        if not os.path.exists(self._file):
+            return f"{self._file}, to be made"
+        with self._connect(read_only=True):
+            return f"{self._file}, {os.path.getsize(self._file):,} bytes"
 
     def query(
         self,

@@ -217,7 +217,7 @@ def test_a_query_is_a_table_with_null_and_lists(run: Run, scans: Path) -> None:
     assert run("query", sql).out.splitlines() == [
         "PatientID  Rows  ImageType",
         'A          5     ["ORIGINAL", "PRIMARY"]',
-        "NULL       NULL  NULL",
+        "NULL       NULL  []",
     ]
     assert run("query", sql, "--format=csv").out.splitlines()[2] == ",,"
     [first, second] = json.loads(run("query", sql, "--format=json").out)

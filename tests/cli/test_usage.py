@@ -29,6 +29,7 @@ COMMANDS = [
     ("dicom-stores", "list"),
     ("dicom-stores", "metrics"),
     ("dicom-stores", "update"),
+    ("doctor",),
     ("export",),
     ("export", "bq"),
     ("operations",),

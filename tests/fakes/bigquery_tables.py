@@ -147,6 +147,8 @@ class TableStore:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.datasets: dict[tuple[str, str], Dataset] = {}
+        self.lacking: set[str] = set()
+        """Permissions that nobody has on a table."""
 
     def create_dataset(self, name: str, location: str = "US") -> None:
         """Create the data set ``project.dataset``."""
@@ -296,6 +298,10 @@ class TableStore:
             }
 
         return page(call, table.rows, answer)
+
+    def tables_testIamPermissions(self, call: Call) -> Json:
+        self._table(call)
+        return {"permissions": [each for each in call.resource()["permissions"] if each not in self.lacking]}
 
     def _table(self, call: Call) -> Table:
         return self.find_table(call.params["project"], call.params["dataset"], call.params["table"])
