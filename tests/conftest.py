@@ -8,8 +8,10 @@ import pytest
 
 from tests import gcs_server, proxy, s3_server
 from tests import local_bigquery as local
+from tests import orthanc_server as orthanc_server_process
 from tests.fakes.bigquery import BigQueryFake
 from tests.gcs_server import GcsBucket
+from tests.orthanc_server import Orthanc
 from tests.proxy import Proxy
 from tests.s3_server import S3Bucket
 
@@ -93,3 +95,19 @@ def s3_proxy(s3_bucket: S3Bucket, s3_url: str, monkeypatch: pytest.MonkeyPatch) 
     with proxy.serve(s3_url) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         yield server
+
+
+@pytest.fixture(scope="session")
+def orthanc_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    if not orthanc_server_process.IS_THERE:
+        pytest.skip(orthanc_server_process.MISSING)
+    with orthanc_server_process.serve(tmp_path_factory.mktemp("orthanc")) as server:
+        yield server
+
+
+@pytest.fixture
+def orthanc(home: Path, orthanc_server: Orthanc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Orthanc:
+    """An Orthanc without instances, and nobody who knows a password."""
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    orthanc_server.clear()
+    return orthanc_server

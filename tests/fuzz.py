@@ -2,10 +2,11 @@
 
 ``python -m tests.fuzz --count 10000 --seed 1`` reads damaged copies of the files in ``DICOMBQ_CORPUS`` or in
 ``--folder``, of pydicom's test files where neither is given. Workers have a limit of address space: a reader that
-takes too much memory fails there. One that hangs is stopped by a signal.
+takes too much memory fails there. One that hangs is stopped by a signal; where it heeds none, its process is.
 """
 
 import argparse
+import faulthandler
 import io
 import os
 import random
@@ -28,16 +29,23 @@ from typing import NamedTuple
 import pydicom.data
 
 from dicombq.dicom.values import KNOWN_VRS
-from dicombq.rows.base import NotAnInstance, Unreadable
+from dicombq.rows import reader, reference, walker
+from dicombq.rows.base import HandOver, NotAnInstance, Row, Unreadable
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
-from dicombq.rows.reference import read_row
+from tests.random_dicom import case
 from tests.row_checker import problems
 
 SECONDS = 5
+RANDOM_FILES = 200
 ADDRESS_SPACE = 1 << 30
 BIGGEST_FILE = 4 << 20
 RECORD_TYPES: tuple[type[Record], ...] = (Record, MetadataRecord)
+READERS: dict[str, Callable[..., Row]] = {
+    "reference": reference.read_row,
+    "walker": walker.read_row,
+    "native": reader.fast_reader(Record),
+}
 
 _VR = re.compile(b"|".join(vr.encode() for vr in sorted(KNOWN_VRS)))
 _LENGTHS = (0, 1, 2, 3, 7, 0x7F, 0xFF, 0xFFFE, 0xFFFF, 0x10000, 0x100000, 0x7FFFFFFF, 0xFFFFFFFE, 0xFFFFFFFF)
@@ -144,20 +152,22 @@ def mutate(files: Sequence[tuple[str, bytes]], seed: int, number: int) -> tuple[
     return name, bytes(data)
 
 
-def examine(data: bytes, *, claims: bool = True) -> Outcome:
+def examine(data: bytes, *, claims: bool = True, by: str = "reference") -> Outcome:
     """Read a file as each type of record."""
     kinds: list[str] = []
     wrong: list[str] = []
     dropped: set[str] = set()
     for record_type in RECORD_TYPES:
         try:
-            row = read_row(io.BytesIO(data), len(data), claims=claims, record_type=record_type)
+            row = READERS[by](io.BytesIO(data), len(data), claims=claims, record_type=record_type)
         except Unreadable as error:
             kinds.append("unreadable")
             if "MemoryError" in error.reason:
                 wrong.append(f"{record_type.__name__}: {error.reason}")
         except NotAnInstance:
             kinds.append("not an instance")
+        except HandOver:
+            kinds.append("handed over")
         except Exception as error:  # noqa: BLE001 - what must never happen is what is looked for
             kinds.append("failure")
             wrong.append(f"{record_type.__name__}: raised {error!r}")
@@ -165,7 +175,8 @@ def examine(data: bytes, *, claims: bool = True) -> Outcome:
             kinds.append("row")
             dropped |= row.values.keys() & {"DroppedTags"}
             wrong += [f"{record_type.__name__}: {problem}" for problem in problems(row, record_type)]
-    if len(set(kinds)) > 1 and "DroppedTags" not in dropped:  # what one type drops, the other may fail to read
+    # what one type drops, the other may fail to read, or hand over
+    if len(set(kinds)) > 1 and by == "reference" and "DroppedTags" not in dropped:
         wrong.append(f"the record types disagree: {kinds}")
     return Outcome(tuple(kinds), tuple(wrong))
 
@@ -194,14 +205,17 @@ def _alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _worker(files: Sequence[tuple[str, bytes]], seed: int, number: int) -> Outcome:
+def _worker(files: Sequence[tuple[str, bytes]], seed: int, number: int, by: str = "reference") -> Outcome:
     name, data = mutate(files, seed, number)
     start = time.perf_counter()
     try:
+        faulthandler.dump_traceback_later(2 * SECONDS * len(RECORD_TYPES), exit=True)
         with _alarm(SECONDS * len(RECORD_TYPES)):
-            outcome = examine(data, claims=number % 4 != 0)
+            outcome = examine(data, claims=number % 4 != 0, by=by)
     except TookTooLong:
         outcome = Outcome(("failure",), ("took too long",))
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return outcome._replace(file=name, number=number, seconds=seconds, kibibytes=peak)
@@ -210,13 +224,15 @@ def _worker(files: Sequence[tuple[str, bytes]], seed: int, number: int) -> Outco
 _files: list[tuple[str, bytes]] = []
 
 
-def _start(folder: Path | None) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+def _start(folder: Path | None, limited: bool) -> None:
+    if limited:
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     _files.extend(corpus(folder))
+    _files.extend((f"random {number}", case(0, number).data) for number in range(RANDOM_FILES))
 
 
-def _run(seed: int, number: int) -> Outcome:
-    return _worker(_files, seed, number)
+def _run(seed: int, by: str, number: int) -> Outcome:
+    return _worker(_files, seed, number, by)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -225,13 +241,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=os.environ.get("DICOMBQ_CORPUS"))
     parser.add_argument("--only", type=int, help="the number of one damaged file")
+    parser.add_argument("--reader", choices=READERS, default="reference")
+    parser.add_argument("--unlimited", action="store_true", help="no limit of address space, which sanitizers need")
     options = parser.parse_args(arguments)
     folder = Path(options.folder) if options.folder else None
     numbers = range(options.count) if options.only is None else [options.only]
     kinds: Counter[str] = Counter()
     failed, seconds, kibibytes = 0, 0.0, 0
-    with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_start, initargs=(folder,)) as pool:
-        for outcome in pool.map(partial(_run, options.seed), numbers, chunksize=50):
+    with ProcessPoolExecutor(
+        mp_context=get_context("spawn"), initializer=_start, initargs=(folder, not options.unlimited)
+    ) as pool:
+        for outcome in pool.map(partial(_run, options.seed, options.reader), numbers, chunksize=50):
             kinds.update([outcome.kinds[0]])
             seconds = max(seconds, outcome.seconds)
             kibibytes = max(kibibytes, outcome.kibibytes)

@@ -9,13 +9,17 @@ import pytest
 
 from benchmarks import instances, readers
 from benchmarks.table import markdown
-from dicombq.rows import walker
+from dicombq.rows import reader, walker
 
 
 def test_the_readers_are_measured_on_each_kind_of_header() -> None:
+    if reader.active_reader() != "native":
+        with pytest.raises(RuntimeError, match="not compiled"):
+            readers.section(files=2, repeat=1)
+        return
     headings, _, *rows = readers.section(files=2, repeat=1).splitlines()
-    assert headings.count("|") == 9
-    assert [row.split("|")[1].strip() for row in rows] == list(instances.KINDS)
+    assert headings.count("|") == 10
+    assert [row.split("|")[1].strip() for row in rows[:-2]] == list(instances.KINDS)
 
 
 @pytest.mark.parametrize("kind", instances.KINDS)

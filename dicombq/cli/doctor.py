@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dicombq import config
+from dicombq.cli import proposals
 from dicombq.cli.groups import Command, common_options, lock_timeout_option, store_options
 from dicombq.cli.render import Output
 
@@ -26,7 +27,7 @@ Examples:
   dicombq doctor
   dicombq doctor ./scans --bq-table=bq://my-project.my_dataset.scans""",
 )
-@click.argument("store", metavar="[STORE]", required=False)
+@click.argument("store", metavar="[STORE]", shell_complete=proposals.files, required=False)
 @click.option("--bq-table", metavar="URI", help="The table that is to be exported to.")
 @lock_timeout_option
 @store_options

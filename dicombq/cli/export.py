@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dicombq import config
+from dicombq.cli import proposals
 from dicombq.cli.choices import Choice
 from dicombq.cli.groups import (
     Command,
@@ -40,7 +41,7 @@ Examples:
   dicombq export bq ./scans --bq-table=bq://my-project.my_dataset.scans --overwrite-table
   dicombq export bq ./scans --bq-table=duckdb://scans.duckdb/dicom.scans --write-disposition=write-append""",
 )
-@click.argument("store", metavar="STORE")
+@click.argument("store", metavar="STORE", shell_complete=proposals.files)
 @click.option(
     "--bq-table",
     metavar="URI",

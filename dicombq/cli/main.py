@@ -16,6 +16,7 @@ cli = click.version_option(__version__, prog_name="dicombq", message="%(prog)s %
     Group(
         "dicombq",
         {
+            "completion": "dicombq.cli.completion:completion",
             "config": "dicombq.cli.config:group",
             "dicom-stores": "dicombq.cli.dicom_stores:group",
             "doctor": "dicombq.cli.doctor:doctor",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dicombq import config
+from dicombq.cli import proposals
 from dicombq.cli.choices import Choice, duration
 from dicombq.cli.groups import (
     Command,
@@ -58,7 +59,7 @@ _COLUMNS = {
 }
 _LOG_COLUMNS = {name.upper(): name for name in ("time", "severity", "code", "uri", "tag", "message")}
 
-_OPERATION = click.argument("operation", metavar="OPERATION")
+_OPERATION = click.argument("operation", metavar="OPERATION", shell_complete=proposals.operations)
 
 
 def run_command(workers: int | None, lock_timeout: float | None, *, log_to_cloud: bool) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dicombq import config
+from dicombq.cli import proposals
 from dicombq.cli.choices import Choice, alias, parameter
 from dicombq.cli.groups import Command, common_options, lock_timeout_option, store_options, workers_option
 from dicombq.cli.render import Output
@@ -35,7 +36,7 @@ Examples:
   dicombq query -f question.sql --warehouse=bq://my-project --dry-run
   dicombq query --parameter=patient::P-001 'SELECT * FROM dicom.scans WHERE PatientID = @patient'""",
 )
-@click.argument("source", metavar="[SOURCE]", required=False)
+@click.argument("source", metavar="[SOURCE]", shell_complete=proposals.files, required=False)
 @click.argument("sql", metavar="[SQL]", required=False)
 @click.option("-f", "--file", type=click.File(encoding="utf-8"), metavar="FILE", help="Read the query from a file.")
 @click.option(

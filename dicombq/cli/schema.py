@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dicombq import config
+from dicombq.cli import proposals
 from dicombq.cli.groups import Command, Group, common_options, lock_timeout_option, store_options, workers_option
 from dicombq.cli.render import Output
 
@@ -40,7 +41,7 @@ Examples:
   dicombq schema show dicom.scans
   dicombq schema show ./scans --format=json > schema.json""",
 )
-@click.argument("source", metavar="STORE|TABLE")
+@click.argument("source", metavar="STORE|TABLE", shell_complete=proposals.files)
 @workers_option
 @lock_timeout_option
 @store_options
@@ -81,8 +82,8 @@ Examples:
   dicombq schema diff ./new-scans bq://my-project.my_dataset.scans
   dicombq schema diff dicom.scans schema.json""",
 )
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("a", metavar="A", shell_complete=proposals.files)
+@click.argument("b", metavar="B", shell_complete=proposals.files)
 @workers_option
 @lock_timeout_option
 @store_options
@@ -120,7 +121,7 @@ def diff(
     short_help="List the private elements of a table or a store.",
     epilog="Example: dicombq schema private dicom.scans --format=csv",
 )
-@click.argument("source", metavar="STORE|TABLE")
+@click.argument("source", metavar="STORE|TABLE", shell_complete=proposals.files)
 @workers_option
 @lock_timeout_option
 @store_options

@@ -18,11 +18,12 @@ Json: TypeAlias = "str | int | float | dict[str, Json] | list[Json] | None"
 BULK_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 """VRs without a column (``schema.md``, Excluded VRs)."""
 
-# VRs whose text follows Specific Character Set (PS3.5 6.1.2.2)
-_LOCALIZED = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+LOCALIZED_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+"""VRs whose text follows Specific Character Set (PS3.5 6.1.2.2)."""
+
 LEADING_SPACE_COUNTS = frozenset({"LT", "ST", "UC", "UR", "UT"})
 SINGLE_VALUED = frozenset({"LT", "ST", "UR", "UT"})
-TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"}) | _LOCALIZED
+TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"}) | LOCALIZED_VRS
 
 NUMBER_CODES = {"FL": "f", "FD": "d", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 KNOWN_VRS = TEXT_VRS | BULK_VRS | set(NUMBER_CODES) | {"AT", "SQ"}
@@ -73,7 +74,11 @@ def parse(vr: str, data: bytes, little_endian: bool, charset: Charset) -> tuple[
 
 
 def _parse_text(vr: str, data: bytes, charset: Charset) -> tuple[list[Value], bool]:
-    text = (charset if vr in _LOCALIZED else DEFAULT).decode(data, vr)
+    return split_text(vr, (charset if vr in LOCALIZED_VRS else DEFAULT).decode(data, vr))
+
+
+def split_text(vr: str, text: str) -> tuple[list[Value], bool]:
+    """Split the decoded text of an element into its values; the result is that of `parse`."""
     pieces = [text] if vr in SINGLE_VALUED else text.split("\\")
     values: list[Value] = []
     undecodable = False
@@ -197,15 +202,17 @@ def read_name(text: str) -> Json:
             raise Unfit("more component groups or components than a PN has")
         parts: dict[str, Json] = {NAME_COMPONENTS[at]: part for at, part in enumerate(components) if part}
         if parts:
-            name[_REPRESENTATIONS[position]] = parts
+            name[NAME_GROUPS[position]] = parts
     if not name:
         raise Unfit("a PN without any component")
     return name
 
 
-_REPRESENTATIONS = ("Alphabetic", "Ideographic", "Phonetic")
+NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+"""The component groups of a PN, in their order (PS3.5 6.2.1)."""
+
 NAME_COMPONENTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
-"""The parts of each representation of a PN, in their order (PS3.5 6.2.1)."""
+"""The components of each group of a PN, in their order (PS3.5 6.2.1)."""
 
 
 def read_date(text: str) -> str:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from typing import TYPE_CHECKING
 
 from dicombq.engines.base import Outcome, Shard, Watch
 from dicombq.errors import Failed
 from dicombq.system.signals import held_back
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _PAUSE = 0.2  # seconds
 _LONG = 1.0  # seconds
@@ -81,6 +81,11 @@ class LocalEngine:
         watch: Watch[Outcome],
     ) -> None:
         """Be one of the workers: the others take a while to start."""
+        import multiprocessing  # noqa: PLC0415 - a small export needs no other process
+        from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait  # noqa: PLC0415 - see above
+        from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415 - see above
+        from multiprocessing import resource_tracker  # noqa: PLC0415 - see above
+
         others = self.workers - 1
         # spawned, not forked: threads of the client libraries do not survive a fork
         pool = ProcessPoolExecutor(others, multiprocessing.get_context("spawn"), initializer=_start_worker)
@@ -123,6 +128,8 @@ def _start_worker() -> None:
 
 
 def _end_with_parent() -> None:
+    import multiprocessing  # noqa: PLC0415 - see LocalEngine
+
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)

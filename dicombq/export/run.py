@@ -155,6 +155,8 @@ class Export:
         self.work.tell_of_filter(unwanted, unmatched)
 
     def _drop_duplicates(self) -> None:
+        if self.counters.success < 2:
+            return
         keys = self.area.files(receipt.keys for receipt in self.receipts if receipt.rows)
         # the query behind the duplicates sorts: it has read all keys when the first one comes
         duplicates = find_duplicates(keys, self.folder)

@@ -18,6 +18,7 @@ import orjson
 
 from dicombq.export.area import Attempt, StagingArea
 from dicombq.operations.log import LogEntry
+from dicombq.rows.base import join
 from dicombq.rows.record import Record
 from dicombq.shards.duplicates import digest
 from dicombq.shards.receipts import Receipts
@@ -176,18 +177,16 @@ class _ShardWriter:
 
 def row_line(found: Found, source_store: str | None) -> bytes:
     """Write a row with what concerns not its elements but its object."""
-    elements = found.row.json
     extra: dict[str, Any] = {
         "Type": "CREATE",
         "LastUpdated": found.updated,
         "StorageClass": found.storage_class,
-        "BlobStorageSize": found.size,
     }
+    if found.size is not None:
+        extra["BlobStorageSize"] = found.size
     if source_store is not None:
         extra["SourceDicomStore"] = source_store
-    return b"".join(
-        (elements[:-1], b"," if len(elements) > len(b"{}") else b"", orjson.dumps(extra)[1:], b"\n"),
-    )
+    return join(found.row.json, extra) + b"\n"
 
 
 def receipts_in(folder: Path) -> Receipts[Receipt]:

@@ -55,6 +55,12 @@ class Row:
         return values
 
 
+def join(elements: bytes, more: dict[str, Any]) -> bytes:
+    """Add columns behind those of a JSON object."""
+    separator = b"," if len(elements) > len(b"{}") else b""
+    return b"".join((elements[:-1], separator, orjson.dumps(more)[1:]))
+
+
 class Unreadable(Exception):
     """A file that should hold an instance, but cannot be read as one.
 

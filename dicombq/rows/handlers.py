@@ -99,6 +99,12 @@ def is_ambiguous(tag: int, written: bytes | None) -> bool:
     return entry is not None and entry.vr == AMBIGUOUS_SIGN and written in (None, b"UN")
 
 
+def check_sign(tag: int, context: Context, previous: int) -> None:
+    """Hand over where Pixel Representation may yet come, behind the element that follows it."""
+    if not (context.settled and max(previous, tag) > tags.PIXEL_REPRESENTATION):
+        raise HandOver("a sign that Pixel Representation may decide later")
+
+
 def depends_on_creator(tag: int, written: bytes | None) -> bool:
     """Tell whether an element's VR is that of a private dictionary."""
     return written is None and is_private(tag) and bool(tag & 0xFF00)
@@ -124,8 +130,8 @@ def find(
         Where it is not known how to read it.
     """
     ambiguous = is_ambiguous(tag, written)
-    if ambiguous and not (context.settled and max(previous, tag) > tags.PIXEL_REPRESENTATION):
-        raise HandOver("a sign that Pixel Representation may decide later")
+    if ambiguous:
+        check_sign(tag, context, previous)
     creator = creators.get(tag >> 8, "") if depends_on_creator(tag, written) else ""
     known = creator if is_known_creator(creator) else ""
     return handler(tag, written, known, ambiguous and context.signed, little_endian)

@@ -8,16 +8,13 @@ from typing import Any
 
 import orjson
 
-from dicombq.dicom.text import Charset
-from dicombq.dicom.values import Json, Unfit, Value, as_text, fit, parse
+from dicombq.dicom.values import NAME_GROUPS, Json, Unfit, Value, as_text, fit
 from dicombq.rows.base import Row
-from dicombq.rows.record import UNDECODABLE, Record
+from dicombq.rows.record import UNDECODABLE, Instance, Record
 from dicombq.table.mapping import UID_COLUMNS, Column, Kind, column
 
 MAX_DEPTH = 80
 """Levels of sequences; orjson writes 254 levels of JSON, BigQuery reads 500, and each sequence takes three."""
-
-_UID_TAGS = ("0020000D", "0020000E", "00080018")
 
 
 class MetadataRecord(Record):
@@ -25,17 +22,25 @@ class MetadataRecord(Record):
 
     __slots__ = ()
 
-    def row(self) -> Row:
-        """Finish the instance's row (``schema.md``, JSON schema)."""
-        metadata = self.close()
-        uids = tuple(_uid(metadata.get(tag)) for tag in _UID_TAGS)
-        written = orjson.dumps(metadata)
+    UIDS = ("0020000D", "0020000E", "00080018")
+
+    @staticmethod
+    def uid(value: Json) -> str:
+        """Read an element that is a UID; empty where there is none."""
+        values = value.get("Value") if isinstance(value, dict) else None
+        if isinstance(values, list) and len(values) == 1 and isinstance(values[0], str):
+            return values[0]
+        return ""
+
+    @staticmethod
+    def finish(elements: bytes, columns: frozenset[str], uids: tuple[str, ...], instance: Instance) -> Row:  # noqa: ARG004 - as the base's
+        """Make an instance's row of its elements (``schema.md``, JSON schema)."""
         values: dict[str, Any] = {name: uid for name, uid in zip(UID_COLUMNS, uids, strict=True) if uid}
-        values["Metadata"] = orjson.Fragment(written)
-        values["StructuredStorageSize"] = len(written)
-        if self.instance.dropped:
-            values["DroppedTags"] = [f"{reference}.{name}".lstrip(".") for name, reference in self.instance.dropped]
-        return Row(orjson.dumps(values), frozenset(), uids, self.instance.notices)
+        values["Metadata"] = orjson.Fragment(elements)
+        values["StructuredStorageSize"] = len(elements)
+        if instance.dropped:
+            values["DroppedTags"] = [f"{reference}.{name}".lstrip(".") for name, reference in instance.dropped]
+        return Row(orjson.dumps(values), frozenset(), uids, instance.notices)
 
     def place(self, tag: int, vr: str) -> Column | None:
         """Find an element's name; None where the model does not hold it."""
@@ -47,16 +52,13 @@ class MetadataRecord(Record):
             return None
         return found
 
-    def add(self, tag: int, vr: str, data: bytes, little_endian: bool, charset: Charset) -> None:
-        """Add an element that is not a sequence."""
-        if self.place(tag, vr) is None:
-            return
-        values: list[Value]
-        try:
-            values, undecodable = parse(vr, data, little_endian, charset)
-        except Unfit as unfit:
-            self.notice(tag, unfit.reason)
-            values, undecodable = [data.hex()], False
+    def add_unfit(self, tag: int, vr: str, found: Column, text: str, reason: str) -> None:
+        """Add an element whose bytes are not of its VR, as text."""
+        self.notice(tag, reason)
+        self.add_values(tag, vr, found, [text], undecodable=False)
+
+    def add_values(self, tag: int, vr: str, _found: Column, values: list[Value], *, undecodable: bool) -> None:
+        """Add the values of an element that has its place."""
         if undecodable:
             self.notice(tag, UNDECODABLE)
         element: dict[str, Json] = {"vr": vr}
@@ -72,18 +74,11 @@ class MetadataRecord(Record):
         self.values[f"{tag:08X}"] = element
 
 
-def _uid(element: Json) -> str:
-    values = element.get("Value") if isinstance(element, dict) else None
-    if isinstance(values, list) and len(values) == 1 and isinstance(values[0], str):
-        return values[0]
-    return ""
-
-
 def _model_value(value: Value, vr: str) -> Json:
     if value == "":
         return None
     if vr == "PN":
-        groups = zip(("Alphabetic", "Ideographic", "Phonetic"), str(value).split("="), strict=False)
+        groups = zip(NAME_GROUPS, str(value).split("="), strict=False)
         return {name: group for name, group in groups if group}
     if vr == "AT" and isinstance(value, int):
         return f"{value:08X}"

@@ -10,7 +10,7 @@ import orjson
 
 from dicombq.dicom.text import Charset
 from dicombq.dicom.values import Json, Unfit, Value, as_text, fit, parse
-from dicombq.rows.base import Notice, Row
+from dicombq.rows.base import Notice, Row, join
 from dicombq.table.mapping import MAX_RECORD_DEPTH, UID_COLUMNS, Column, Kind, column, tag_name
 
 UNDECODABLE = "bytes that its character set does not have are spelled out"
@@ -55,6 +55,9 @@ class Record:
         Levels of RECORD around it.
     """
 
+    UIDS = UID_COLUMNS
+    """Where the UIDs of the instance are, in a record of the whole data set."""
+
     __slots__ = ("_parent", "_position", "depth", "instance", "other", "path", "used", "values")
 
     def __init__(
@@ -81,12 +84,21 @@ class Record:
     def row(self) -> Row:
         """Finish the instance's row; for the record of the whole data set."""
         values = self.close()
-        if self.instance.dropped:
-            values["DroppedTags"] = [
-                {"TagName": name, "TagReference": reference} for name, reference in self.instance.dropped
-            ]
-        uids = tuple(str(values.get(name, "")) for name in UID_COLUMNS)
-        return Row(orjson.dumps(values), frozenset(self.instance.columns), uids, self.instance.notices)
+        uids = tuple(self.uid(values.get(name)) for name in self.UIDS)
+        return self.finish(orjson.dumps(values), frozenset(self.instance.columns), uids, self.instance)
+
+    @staticmethod
+    def uid(value: Json) -> str:
+        """Read the value of a UID's column; empty where there is none."""
+        return "" if value is None else str(value)
+
+    @staticmethod
+    def finish(elements: bytes, columns: frozenset[str], uids: tuple[str, ...], instance: Instance) -> Row:
+        """Make an instance's row of its elements, as a JSON object."""
+        dropped = [{"TagName": name, "TagReference": reference} for name, reference in instance.dropped]
+        if dropped:
+            elements = join(elements, {"DroppedTags": dropped})
+        return Row(elements, columns, uids, instance.notices)
 
     def close(self) -> dict[str, Json]:
         """Give the record's values."""
@@ -135,16 +147,26 @@ class Record:
         found = self.place(tag, vr)
         if found is None:
             return
-        if found.kind is not Kind.OTHER:
-            self._use(found.name)
-            if found.vr == "PN" and not data:  # as exported tables have it: schema.md, Values that do not fit
-                self._append_other(tag, [""])
-                return
         try:
             values, undecodable = parse(vr, data, little_endian, charset)
         except Unfit as unfit:
-            self._unfit(tag, found, [data.hex()], unfit.reason)
-            return
+            self.add_unfit(tag, vr, found, data.hex(), unfit.reason)
+        else:
+            self.add_values(tag, vr, found, values, undecodable=undecodable)
+
+    def add_unfit(self, tag: int, vr: str, found: Column, text: str, reason: str) -> None:  # noqa: ARG002 - for MetadataRecord
+        """Add an element whose bytes are not of its VR, as text."""
+        if found.kind is not Kind.OTHER:
+            self._use(found.name)
+        self._unfit(tag, found, [text], reason)
+
+    def add_values(self, tag: int, vr: str, found: Column, values: list[Value], *, undecodable: bool) -> None:
+        """Add the values of an element that has its place, as `dicombq.dicom.values.parse` gives them."""
+        if found.kind is not Kind.OTHER:
+            self._use(found.name)
+            if found.vr == "PN" and not values:  # as exported tables have it: schema.md, Values that do not fit
+                self._append_other(tag, [""])
+                return
         if undecodable:
             self.notice(tag, UNDECODABLE)
         if found.kind is Kind.OTHER:

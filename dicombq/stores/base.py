@@ -51,13 +51,13 @@ class Found(Outcome):
     storage_class
         The class of the object; ``STANDARD`` for files.
     size
-        Its bytes.
+        Its bytes; None where the store does not tell.
     """
 
     row: Row
     updated: str
     storage_class: str
-    size: int
+    size: int | None
 
 
 @dataclass(frozen=True)

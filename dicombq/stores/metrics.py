@@ -17,23 +17,30 @@ _AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class StoreMetrics:
-    """The counts of a store; an instance that lies there more than once is counted once."""
+    """The counts of a store; an instance that lies there more than once is counted once.
+
+    Parameters
+    ----------
+    size
+        Bytes of all instances; None where the store does not tell.
+    """
 
     name: str
     studies: int
     series: int
     instances: int
-    size: int
+    size: int | None
     failures: int
 
     def to_api(self) -> dict[str, Any]:
         """Print them as the API does: numbers of 64 bits are text."""
+        size = {} if self.size is None else {"blobStorageSizeBytes": str(self.size)}
         return {
             "name": self.name,
             "studyCount": str(self.studies),
             "seriesCount": str(self.series),
             "instanceCount": str(self.instances),
-            "blobStorageSizeBytes": str(self.size),
+            **size,
         }
 
 
@@ -46,7 +53,8 @@ def measure(store: Store[Any], count: Callable[[int], None]) -> StoreMetrics:
         Is told how many instances were read, again and again.
     """
     levels: tuple[set[bytes], ...] = (set(), set(), set())
-    failures, size, nameless = 0, 0, 0
+    failures, nameless = 0, 0
+    size: int | None = 0
     listed = store.list()
     while some := list(itertools.islice(listed, _AT_ONCE)):
         failures += sum(isinstance(entry, Failure) for entry in some)
@@ -55,7 +63,7 @@ def measure(store: Store[Any], count: Callable[[int], None]) -> StoreMetrics:
             failures += isinstance(result, Failure)
             if not isinstance(result, Found) or digest(result.row.uids) in levels[2]:
                 continue
-            size += result.size
+            size = None if size is None or result.size is None else size + result.size
             if not result.row.uids[2]:  # nobody's duplicate
                 nameless += 1
                 continue

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from dicombq.dicom import dictionary
-from dicombq.dicom.values import BULK_VRS, NAME_COMPONENTS
+from dicombq.dicom.values import BULK_VRS, NAME_COMPONENTS, NAME_GROUPS
 from dicombq.table.fields import Field
 
 MAX_RECORD_DEPTH = 15
@@ -24,6 +24,7 @@ _TYPES = {
     "FL": "FLOAT",
     "FD": "FLOAT",
     **dict.fromkeys(("AT", "SL", "SS", "SV", "UL", "US", "UV"), "INTEGER"),
+    **dict.fromkeys(("PN", "SQ"), "RECORD"),
     **dict.fromkeys(("US or SS", "US or OW", "US or SS or OW"), "INTEGER"),
 }
 Tree: TypeAlias = "dict[str, Tree]"
@@ -62,6 +63,11 @@ class Column(NamedTuple):
     vr: str = ""
     repeated: bool = False
     records: int = 0
+
+
+def column_type(vr: str) -> str:
+    """Give the type of a column by the dictionary's VR; names and sequences are RECORD."""
+    return _TYPES.get(vr, "STRING")
 
 
 def tag_name(tag: int) -> str:
@@ -172,9 +178,8 @@ def _value_field(name: str, entry: dictionary.Entry) -> Field:
     mode = "NULLABLE" if entry.vm == "1" else "REPEATED"
     if entry.vr == "PN":
         parts = tuple(Field(part, "STRING") for part in NAME_COMPONENTS)
-        groups = ("Alphabetic", "Ideographic", "Phonetic")
-        return Field(name, "RECORD", mode, tuple(Field(group, "RECORD", "NULLABLE", parts) for group in groups))
-    return Field(name, _TYPES.get(entry.vr, "STRING"), mode)
+        return Field(name, "RECORD", mode, tuple(Field(group, "RECORD", "NULLABLE", parts) for group in NAME_GROUPS))
+    return Field(name, column_type(entry.vr), mode)
 
 
 def json_fields(*, source_store: bool = False) -> tuple[Field, ...]:

@@ -15,6 +15,7 @@ from tests.cli.golden import assert_golden
 
 COMMANDS = [
     (),
+    ("completion",),
     ("config",),
     ("config", "get"),
     ("config", "list"),

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from dicombq.rows import reference, walker
+from dicombq.rows import reference
 from dicombq.rows.base import FarFile, HandOver
+from tests import differential
 from tests.dicom_bytes import JPEG, UNDEFINED, delimiter, element, instance, item, sequence
 
+BY_EACH = pytest.mark.parametrize("by", differential.FAST)
 FRAMES = 300
 FRAME = bytes(50_000)
 BEHIND = sequence(0x7FE11001, element(0x7FE11002, "LO", "seen"), undefined=True)
@@ -37,24 +39,27 @@ def far(data: bytes) -> tuple[FarFile, Requests]:
     return FarFile(requests, 32 << 10), requests
 
 
-def test_the_offset_table_leads_to_what_stands_behind_the_frames() -> None:
+@BY_EACH
+def test_the_offset_table_leads_to_what_stands_behind_the_frames(by: str) -> None:
     data = frames(*(number * (len(FRAME) + 8) for number in range(FRAMES)))
     file, requests = far(data)
-    found = walker.read_row(file, len(data))
+    found = differential.FAST[by](file, len(data))
     assert found.values["Tag_7FE11001"] == [{"OtherElements": [{"Tag": "Tag_7FE11002", "Data": ["seen"]}]}]
     assert found == reference.read_row(io.BytesIO(data), len(data))
     assert requests.number < 10
 
 
-def test_without_a_table_each_frame_is_looked_at() -> None:
+@BY_EACH
+def test_without_a_table_each_frame_is_looked_at(by: str) -> None:
     data = frames()
     file, requests = far(data)
-    assert walker.read_row(file, len(data)) == reference.read_row(io.BytesIO(data), len(data))
+    assert differential.FAST[by](file, len(data)) == reference.read_row(io.BytesIO(data), len(data))
     assert requests.number >= FRAMES
 
 
 @pytest.mark.parametrize("offset", [1, 7, FRAMES * len(FRAME) * 2, 2**32 - 1])
-def test_a_table_that_leads_elsewhere_is_not_trusted(offset: int) -> None:
+@BY_EACH
+def test_a_table_that_leads_elsewhere_is_not_trusted(offset: int, by: str) -> None:
     data = frames(0, offset)
     with pytest.raises(HandOver, match=r"Offset Table|ends early"):
-        walker.read_row(far(data)[0], len(data))
+        differential.FAST[by](far(data)[0], len(data))

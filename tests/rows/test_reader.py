@@ -1,5 +1,6 @@
-"""The reader of the exports: the walker's row, or the reference's with the reason."""
+"""The reader of the exports: a fast reader's row, or the reference's with the reason."""
 
+import importlib.util
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -39,17 +40,17 @@ def hand_over(file: BinaryIO, *_: object, **__: object) -> Row:
 
 
 @BOTH
-def test_a_file_that_the_walker_reads_is_not_handed_over(record_type: type[Record]) -> None:
+def test_a_file_that_is_plain_is_not_handed_over(record_type: type[Record]) -> None:
     found = read(FILE, record_type=record_type)
     assert found.handed_over == ""
     assert differential.text_of(found) == differential.text_of(read(FILE, reference.read_row, record_type=record_type))
 
 
 @BOTH
-def test_what_the_walker_hands_over_has_the_row_of_the_reference_and_the_reason(
+def test_what_a_fast_reader_hands_over_has_the_row_of_the_reference_and_the_reason(
     record_type: type[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walker, "read_row", hand_over)
+    monkeypatch.setattr(reader, "fast_reader", lambda _: hand_over)
     found = read(FILE, record_type=record_type, max_element_size=15)
     assert found.handed_over == "something odd"
     expected = read(FILE, reference.read_row, record_type=record_type, max_element_size=15)
@@ -59,20 +60,20 @@ def test_what_the_walker_hands_over_has_the_row_of_the_reference_and_the_reason(
 
 
 def test_a_file_that_nobody_reads_is_refused_after_a_hand_over_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walker, "read_row", hand_over)
+    monkeypatch.setattr(reader, "fast_reader", lambda _: hand_over)
     with pytest.raises(Unreadable):
         read(FILE[:-1])
     with pytest.raises(NotAnInstance):
         read(b"a text", claims=False)
 
 
-def test_a_defect_of_the_walker_costs_no_instance(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_of_a_fast_reader_costs_no_instance(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> Row:
         raise LookupError("a value")
 
-    monkeypatch.setattr(walker, "read_row", fail)
+    monkeypatch.setattr(reader, "fast_reader", lambda _: fail)
     found = read(FILE)
-    assert found.handed_over == "a defect of the walker (LookupError)"
+    assert found.handed_over == "a defect of the fast reader (LookupError)"
     assert found.values == read(FILE, reference.read_row).values
 
 
@@ -90,3 +91,19 @@ def test_a_file_that_says_it_is_longer_than_it_is_is_refused(tmp_path: Path) -> 
     path.write_bytes(FILE[:-10])
     with path.open("rb") as file, pytest.raises(Unreadable):
         reader.read_row(file, len(FILE))
+
+
+def test_each_type_of_record_has_its_fast_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(Record):
+        __slots__ = ()
+
+    assert reader.fast_reader(Own) is walker.read_row
+    monkeypatch.setattr(reader, "native", None)
+    assert reader.fast_reader(Record) is walker.read_row
+    assert reader.active_reader() == "python"
+
+
+def test_the_reader_that_was_compiled_runs() -> None:
+    is_compiled = importlib.util.find_spec("dicombq.rows.native") is not None
+    assert reader.active_reader() == ("native" if is_compiled else "python")
+    assert (reader.fast_reader(MetadataRecord) is walker.read_row) is not is_compiled

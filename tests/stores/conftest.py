@@ -49,20 +49,31 @@ class Folder:
 
 
 @pytest.fixture(params=["folder", "gcs", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest) -> Place:
     """Give each kind of place in turn, with nothing in it."""
-    if request.param == "folder":
-        (tmp_path / "scans").mkdir()
-        return Folder(tmp_path / "scans")
-    return _bucket(request)
+    return _place(request)
+
+
+@pytest.fixture(params=["folder", "gcs", "s3", "orthanc"])
+def anywhere(request: pytest.FixtureRequest) -> Place:
+    """Give each kind of place in turn, those too that hold nothing but instances, by their UIDs."""
+    return _place(request)
 
 
 @pytest.fixture(params=["gcs", "s3"])
 def bucket(request: pytest.FixtureRequest) -> Place:
     """Give each kind of bucket in turn, empty."""
-    return _bucket(request)
+    return _place(request)
 
 
-def _bucket(request: pytest.FixtureRequest) -> Place:
-    bucket: Place = request.getfixturevalue(f"{request.param}_bucket")
-    return bucket
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """Give a folder with nothing in it."""
+    (tmp_path / "scans").mkdir()
+    return Folder(tmp_path / "scans")
+
+
+def _place(request: pytest.FixtureRequest) -> Place:
+    fixtures = {"folder": "folder", "gcs": "gcs_bucket", "s3": "s3_bucket", "orthanc": "orthanc"}
+    place: Place = request.getfixturevalue(fixtures[request.param])
+    return place

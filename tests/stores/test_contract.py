@@ -52,9 +52,15 @@ def test_all_that_lies_there_is_listed_and_read_whatever_its_name(place: Place, 
         assert result.updated.endswith("Z")
 
 
-def test_references_go_through_json_and_a_store_through_pickle(place: Place, home: Path) -> None:
-    place.put("a.dcm", INSTANCE)
-    store = opened(place.uri, home)
+def numbered(number: int) -> bytes:
+    """Make an instance that any server takes."""
+    elements = element(0x00100020, "LO", "A"), element(0x0040A160, "UT", "x" * 100)
+    return instance(*elements).replace(b"1.2.24.1", f"1.2.24.{number}".encode())
+
+
+def test_references_go_through_json_and_a_store_through_pickle(anywhere: Place, home: Path) -> None:
+    anywhere.put("a.dcm", numbered(1))
+    store = opened(anywhere.uri, home)
     again: Store[Any] = pickle.loads(pickle.dumps(store))
     assert again == store == reopen_store(store.name, store.source, store.options)
     refs = list(store.list())
@@ -109,28 +115,29 @@ def test_long_headers_are_read_to_their_end(place: Place, home: Path) -> None:
         assert len(result.row.values["OtherElements"]) > 190
 
 
-def test_the_kind_of_rows_and_the_greatest_size_reach_the_reader(place: Place, home: Path) -> None:
-    place.put("a.dcm", instance(element(0x0040A160, "UT", "x" * 100)))
-    store = opened(place.uri, home)
-    dropped = read(store, max_element_size=100)["a.dcm"]
+def test_the_kind_of_rows_and_the_greatest_size_reach_the_reader(anywhere: Place, home: Path) -> None:
+    anywhere.put("a.dcm", numbered(1))
+    store = opened(anywhere.uri, home)
+    (dropped,) = read(store, max_element_size=100).values()
     assert isinstance(dropped, Found)
     assert "DroppedTags" in dropped.row.values
-    model = read(store, record_type=MetadataRecord)["a.dcm"]
+    (model,) = read(store, record_type=MetadataRecord).values()
     assert isinstance(model, Found)
     assert "Metadata" in model.row.values
 
 
-def test_what_is_gone_before_it_is_read_is_a_failure_and_ends_nothing(place: Place, home: Path) -> None:
-    for name in ("a.dcm", "b.dcm", "c.dcm"):
-        place.put(name, INSTANCE)
-    store = opened(place.uri, home)
+def test_what_is_gone_before_it_is_read_is_a_failure_and_ends_nothing(anywhere: Place, home: Path) -> None:
+    for number in range(3):
+        anywhere.put(f"{number}.dcm", numbered(number))
+    store = opened(anywhere.uri, home)
     refs = list(store.list())
-    place.delete("b.dcm")
-    outcomes = {os.path.basename(result.uri): result for result in store.read(refs, Record, 1 << 20)}
-    (gone,) = (ref for ref in refs if ref.uri.endswith("b.dcm"))
-    assert outcomes["b.dcm"] == Failure(gone, "NOT_FOUND", "gone before it could be read")
-    assert all(isinstance(outcomes[name], Found) for name in ("a.dcm", "c.dcm"))
-    assert [store.has(ref) for ref in refs] == [ref != gone for ref in refs]
+    anywhere.delete("1.dcm")
+    results = list(store.read(refs, Record, 1 << 20))
+    (gone,) = (result for result in results if not isinstance(result, Found))
+    assert isinstance(gone, Failure)
+    assert gone.code == "NOT_FOUND"
+    assert {result.row.uids[2] for result in results if isinstance(result, Found)} == {"1.2.24.0", "1.2.24.2"}
+    assert [store.has(ref) for ref in refs] == [ref != gone.ref for ref in refs]
 
 
 def test_what_is_overwritten_before_it_is_read_is_read_as_it_is_then(place: Place, home: Path) -> None:

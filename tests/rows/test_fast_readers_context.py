@@ -4,7 +4,6 @@ import io
 
 import pytest
 
-from dicombq.rows import walker
 from dicombq.rows.base import Row
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
@@ -37,7 +36,10 @@ BOTH = pytest.mark.parametrize("record_type", [Record, MetadataRecord])
 
 
 def walk(data: bytes, record_type: type[Record] = Record) -> Row:
-    return walker.read_row(io.BytesIO(data), len(data), record_type=record_type)
+    """Give the row of the fast readers, which is the same."""
+    rows = [read(io.BytesIO(data), len(data), record_type=record_type) for read in differential.FAST.values()]
+    assert len(set(map(differential.text_of, rows))) == 1
+    return rows[0]
 
 
 @pytest.mark.parametrize("zone", ["+0100", "-0330", "", "nonsense"])
