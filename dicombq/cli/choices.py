@@ -67,12 +67,12 @@ def check_cloud_logging(ctx: click.Context, param: click.Parameter, value: bool)
 
 
 def alias(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """Take NAME=TABLE; backticks, and the colon of legacy names, may be there."""
+    """Take NAME=TABLE; backticks, and the colon of legacy names, may be there; ``instances`` is the SOURCE."""
     found: dict[str, str] = {}
     for value in values:
         name, _, table = (part.strip("`[]").replace(":", ".") for part in value.partition("="))
-        if not (re.fullmatch(r"[\w.-]+", name) and re.fullmatch(r"([\w.-]+\.)?\w+\.\w+", table)):
-            raise click.BadParameter(f"'{value}' is not NAME=DATASET.TABLE.", ctx, param)
+        if not (re.fullmatch(r"[\w.-]+", name) and re.fullmatch(r"([\w.-]+\.)?\w+\.\w+|instances", table)):
+            raise click.BadParameter(f"'{value}' is not NAME=DATASET.TABLE, nor NAME=instances.", ctx, param)
         found[name] = table
     return found
 

@@ -13,9 +13,10 @@ from dicombq.cli.groups import Command, common_options, lock_timeout_option, sto
 from dicombq.cli.render import Output
 
 if TYPE_CHECKING:
+    from dicombq.doctor import Finding
     from dicombq.stores.base import Store, StoreOptions
 
-_COLUMNS = {"": "sign", "CHECK": "check", "FOUND": "found", "MEND": "mend"}
+_COLUMNS = {"": "sign", "CHECK": "check", "FOUND": "text"}
 
 
 @click.command(
@@ -64,6 +65,13 @@ def doctor(
         return open_warehouse(table, lock_timeout), table
 
     findings = list(examine(all_checks(open_source if store is not None else None, destination)))
-    resources = [asdict(each) | {"sign": "OK" if each.ok else "MEND"} for each in findings]
-    output.resources(_COLUMNS, resources)
+    if output.is_whole:
+        output.resources({}, map(asdict, findings))
+    else:
+        output.resources(_COLUMNS, map(_with_text, findings))
     return 0 if all(each.ok for each in findings) else 1
+
+
+def _with_text(finding: Finding) -> dict[str, Any]:
+    text = finding.found if finding.ok else f"{finding.found}. {finding.mend}"
+    return asdict(finding) | {"sign": "OK" if finding.ok else "MEND", "text": text}

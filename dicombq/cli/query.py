@@ -51,7 +51,8 @@ Examples:
     multiple=True,
     callback=alias,
     metavar="NAME=TABLE",
-    help="Where the query says NAME, ask TABLE; both are [PROJECT.]DATASET.TABLE. May be given more than once.",
+    help="Where the query says NAME, ask TABLE; both are [PROJECT.]DATASET.TABLE, or TABLE is `instances`, the SOURCE. "
+    "May be given more than once.",
 )
 @click.option(
     "--parameter",
@@ -118,7 +119,9 @@ def query(
     place = find_source(output, source, config.warehouse(warehouse), reading)
     if sample:
         place, text = _sampled(place, sample)
-    text = with_aliases(text, place.aliases | aliases)
+    text = with_aliases(
+        text, place.aliases | {name: place.aliases.get(table, table) for name, table in aliases.items()}
+    )
     if dry_run:
         output.resource(_estimate(place, text, parameters))
         return

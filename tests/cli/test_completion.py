@@ -97,11 +97,7 @@ def test_nothing_is_proposed_where_home_cannot_be_read(
 
 
 def test_a_folder_is_completed_by_the_shell(program: Path) -> None:
-    environment = os.environ | {
-        "_DICOMBQ_COMPLETE": "fish_complete",
-        "COMP_WORDS": "dicombq export bq ",
-        "COMP_CWORD": "s",
-    }
+    asked = {"_DICOMBQ_COMPLETE": "fish_complete", "COMP_WORDS": "dicombq export bq ", "COMP_CWORD": "s"}
     done = subprocess.run([str(program)], capture_output=True, text=True, check=True, env=os.environ | asked)
     assert done.stdout.startswith("file")
 

@@ -86,6 +86,7 @@ def test_an_alias_maps_the_table_of_a_query_word_for_word(run: Run, exported: Pa
         "[chc-nih-chest-xray:nih_chest_xray.nih_chest_xray]",
     ):
         assert run("query", f"--alias={name}=dicom.scans", sql).out == "n\n2\n"
+    assert run("query", "dicom.scans", f"--alias={name}=instances", sql).out == "n\n2\n"
 
 
 @pytest.mark.parametrize("alias", ["a.b", "a.b=c", "=c.d", "a b=c.d", "a=c.d.e.f-g"])
