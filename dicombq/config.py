@@ -63,6 +63,7 @@ PROPERTIES = {
     "location": Property(("DICOMBQ_LOCATION",), _part("location"), Parent.location),
     "dataset": Property(("DICOMBQ_DATASET",), _part("dataset"), Parent.dataset),
     "warehouse": Property(("DICOMBQ_WAREHOUSE",), lambda uri: str(parse_warehouse_uri(uri))),
+    "staging": Property(("DICOMBQ_STAGING",), str),
     "maximum_bytes_billed": Property(("DICOMBQ_MAXIMUM_BYTES_BILLED",), _bytes),
 }
 
@@ -154,6 +155,11 @@ def maximum_bytes_billed(flag: int | None = None) -> int | None:
     """
     limit = setting("maximum_bytes_billed").value
     return flag or (int(_bytes(limit)) if limit else None)
+
+
+def staging() -> str:
+    """Give the place in a bucket where rows for BigQuery are staged; empty for none."""
+    return setting("staging").value
 
 
 def home() -> Path:

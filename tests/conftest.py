@@ -37,10 +37,11 @@ def bigquery(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryFa
 
 
 @pytest.fixture(scope="session")
-def local_bigquery_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def local_bigquery_url(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[str]:
     if not local.EXECUTABLE:
         pytest.skip(local.MISSING)
-    with local.serve(local.EXECUTABLE, tmp_path_factory.mktemp("local-bigquery")) as url:
+    gcs_url = request.getfixturevalue("gcs_url") if gcs_server.EXECUTABLE else "http://127.0.0.1:4443"
+    with local.serve(local.EXECUTABLE, tmp_path_factory.mktemp("local-bigquery"), gcs_url) as url:
         yield url
 
 

@@ -16,11 +16,17 @@ MISSING = "DICOMBQ_LOCAL_BIGQUERY does not name local-bigquery's executable"
 
 
 @contextlib.contextmanager
-def serve(executable: str, folder: Path) -> Iterator[str]:
-    """Run the server until the end of the block; give its URL."""
+def serve(executable: str, folder: Path, gcs_url: str) -> Iterator[str]:
+    """Run the server until the end of the block; give its URL.
+
+    Parameters
+    ----------
+    gcs_url
+        Of the server that it takes for Cloud Storage; it wants one, used or not.
+    """
     url, grpc_port = f"http://127.0.0.1:{free_port()}", free_port()
     ports = ["--port", url.rpartition(":")[2], "--grpc-port", str(grpc_port)]
     command = [executable, "serve", "--host", "127.0.0.1", *ports, "--data-dir", str(folder / "data")]
-    emulator = {"STORAGE_EMULATOR_HOST": "http://127.0.0.1:4443"}  # it wants one, used or not
+    emulator = {"STORAGE_EMULATOR_HOST": gcs_url}
     with running(command, f"{url}/bigquery/v2/projects/p/datasets", folder / "log", emulator):
         yield url

@@ -37,6 +37,7 @@ Properties:
   location              of stores and operations
   dataset               of stores and operations; new tables are made in a dataset of this name
   warehouse             where tables are made and asked: duckdb://FILE.duckdb or bq://PROJECT
+  staging               where rows for BigQuery are staged: gs://BUCKET/FOLDER
   maximum_bytes_billed  bytes that a query on BigQuery may be billed for at most
 
 \b

@@ -20,6 +20,7 @@ group = Group(
         "delete": "dicombq.cli.dicom_stores:delete",
         "describe": "dicombq.cli.dicom_stores:describe",
         "export": "dicombq.cli.export:group",
+        "import": "dicombq.cli.imports:group",
         "list": "dicombq.cli.dicom_stores:list_stores",
         "metrics": "dicombq.cli.dicom_stores:metrics",
         "update": "dicombq.cli.dicom_stores:update",
@@ -43,7 +44,9 @@ Examples:
   dicombq export bq scans""",
 )
 @_STORE
-@click.option("--source", required=True, metavar="SOURCE", help="Where the instances lie: a folder or a file.")
+@click.option(
+    "--source", required=True, metavar="SOURCE", help="Where the instances lie: a folder, a file or a DICOMweb server."
+)
 @store_options
 @common_options
 @click.pass_obj

@@ -1,4 +1,4 @@
-"""The lines that end an export, whoever waited for it: the store, the table, and what is missing there."""
+"""The lines that end an operation, whoever waited for it: the store, where all went, and what is missing there."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dicombq.names import DuckdbTable, read_table_uri
 from dicombq.operations.state import Operation
 
 
-def export_ended(output: Output, operation: Operation, read_otherwise: Counter[str]) -> int:
-    """Print how an export ended; give its exit code.
+def operation_ended(output: Output, operation: Operation, read_otherwise: Counter[str]) -> int:
+    """Print how an operation ended; give its exit code.
 
     Parameters
     ----------
@@ -23,16 +23,32 @@ def export_ended(output: Output, operation: Operation, read_otherwise: Counter[s
         output.debug(f"{number:,} x {message}")
     output.resource({"name": operation.store})
     counters = operation.counters
-    if not counters.success:
-        output.warning(f"no instance in [{operation.store_id}] could be exported; the table is empty.")
-    output.status(f"Table: {operation.target} ({_number(counters.success, 'new row')})")
-    if hint := _query_hint(operation.target):
-        output.status(f"Look at it: {hint}")
+    if operation.kind == "export bq":
+        _table_ended(output, operation)
+    else:
+        _files_ended(output, operation)
     if counters.failure or counters.notices:
         failed = [f"{_number(counters.failure, 'instance')} failed"] if counters.failure else []
         noticed = [_number(counters.notices, "notice")] if counters.notices else []
         output.status(f"{', '.join(failed + noticed)}; see them: dicombq operations logs {operation.id}")
     return 3 if counters.failure else 0
+
+
+def _table_ended(output: Output, operation: Operation) -> None:
+    rows = operation.counters.success
+    if not rows:
+        output.warning(f"no instance in [{operation.store_id}] could be exported; the table is empty.")
+    output.status(f"Table: {operation.target} ({_number(rows, 'new row')})")
+    if hint := _query_hint(operation.target):
+        output.status(f"Look at it: {hint}")
+
+
+def _files_ended(output: Output, operation: Operation) -> None:
+    counters = operation.counters
+    if not counters.success:
+        output.warning(f"nothing could be copied: [{operation.target}].")
+    there = f", {counters.existing:,} there already" if counters.existing else ""
+    output.status(f"Files: {operation.target} ({counters.success - counters.existing:,} copied{there})")
 
 
 def _number(count: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""``export bq``."""
+"""``export``: metadata to a table, or the files themselves to a bucket or a folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from dicombq.cli.choices import Choice
 from dicombq.cli.groups import (
     Command,
     Group,
+    async_option,
     common_options,
+    filter_option,
     lock_timeout_option,
     log_to_cloud_option,
     store_options,
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
 group = Group(
     "export",
-    {"bq": "dicombq.cli.export:bq"},
-    help="Export the metadata of the instances in a store.",
+    {"bq": "dicombq.cli.export:bq", "gcs": "dicombq.cli.export:gcs"},
+    help="Export the metadata of the instances in a store, or their files.",
     epilog="Example: dicombq export bq ./scans",
 )
 
@@ -38,6 +40,7 @@ group = Group(
     epilog="""\b
 Examples:
   dicombq export bq ./scans
+  dicombq export bq https://orthanc.example.org/dicom-web
   dicombq export bq ./scans --bq-table=bq://my-project.my_dataset.scans --overwrite-table
   dicombq export bq ./scans --bq-table=duckdb://scans.duckdb/dicom.scans --write-disposition=write-append""",
 )
@@ -55,12 +58,7 @@ Examples:
     help="What to do with an existing table: fail unless it is empty, replace it, or add to it. Wins over "
     "--overwrite-table.",
 )
-@click.option(
-    "--filter-config-gcs-uri",
-    metavar="URI",
-    help="Export only what this filter file names, a path a line: /studies/UID[/series/UID[/instances/UID]]. "
-    "gs://..., a local path, or - for standard input.",
-)
+@filter_option
 @click.option(
     "--schema",
     type=Choice(["flattened", "json"]),
@@ -76,9 +74,13 @@ Examples:
     help="Elements of this size or more are left out and named in DroppedTags; default: 1 MiB.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Check, tell what would be done and an estimate of its size and cost, and stop."
+    "--staging",
+    metavar="URI",
+    help="Stage rows in a bucket, from where BigQuery loads them: gs://BUCKET/FOLDER; default: $DICOMBQ_STAGING, or "
+    "else one upload from here.",
 )
-@click.option("--async", "async_", is_flag=True, help="Return at once; the export goes on in a process of its own.")
+@click.option("--dry-run", is_flag=True, help="Check, tell what would be done, an estimate of its size, and stop.")
+@async_option
 @workers_option
 @store_options
 @lock_timeout_option
@@ -95,6 +97,7 @@ def bq(
     schema: str,
     include_source_store: bool,
     max_element_size: int | None,
+    staging: str | None,
     dry_run: bool,
     async_: bool,
     workers: int | None,
@@ -105,17 +108,16 @@ def bq(
     location: str | None,
     dataset: str | None,
 ) -> int:
-    """Export the metadata of all DICOM instances in STORE, a folder or a file, to a table in BigQuery or DuckDB.
+    """Export the metadata of all DICOM instances in STORE, a folder, a file or a DICOMweb server, to a table.
 
     Every file below the folder is looked at; what is DICOM is known by its content, not by its name.
     The exit code is 3 where some instances could not be read: see `dicombq operations logs`.
     """
-    from dicombq.cli.ending import export_ended
-    from dicombq.cli.operations import run_command
+    from dicombq.cli.operations import run_task
     from dicombq.export.preview import preview
     from dicombq.export.request import BigQueryDestination, ExportRequest
     from dicombq.export.task import export_task
-    from dicombq.operations import jobs
+    from dicombq.names import BigQueryTable
     from dicombq.operations.kinds import Settings
     from dicombq.stores.filters import read_filter
     from dicombq.stores.registry import open_store
@@ -135,21 +137,76 @@ def bq(
     wanted = read_filter(filter_config_gcs_uri) if filter_config_gcs_uri is not None else None
     settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
     destination = BigQueryDestination(table, disposition, schema == "json", include_source_store)
-    request = ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE, wanted)
+    if staging is None and isinstance(table, BigQueryTable):
+        staging = config.staging()
+    request = ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE, wanted, staging or "")
     task = export_task(request, settings)
     if dry_run:
         plan = task.plan()
         output.status(f"Looking at [{source.name.store}]; nothing is written.")
         output.resource(preview(plan).to_dict())
         return 0
-    if async_:
-        operation = jobs.detach(task, settings, run_command(workers, lock_timeout, log_to_cloud=log_to_cloud))
-        output.status(f"Request issued for: [{source.name.store}]")
-        output.status(f"Check operation [{operation.name}] for status.")
-        output.resource(operation.to_api())
-        return 0
-    with jobs.begin(task, settings) as job:
-        output.status(f"Request issued for: [{source.name.store}]")
-        with output.waiting(str(job.operation.name)) as progress:
-            job.run(progress)
-    return export_ended(output, job.operation, job.running.debug)
+    return run_task(output, task, settings, in_background=async_)
+
+
+@click.command(
+    "gcs",
+    cls=Command,
+    short_help="Copy DICOM files to Cloud Storage.",
+    epilog="""\b
+Examples:
+  dicombq export gcs ./scans --gcs-uri-prefix=gs://my-bucket/scans
+  dicombq export gcs ./scans --gcs-uri-prefix=/mnt/copy --filter-config-gcs-uri=wanted.txt""",
+)
+@click.argument("store", metavar="STORE")
+@click.option(
+    "--gcs-uri-prefix",
+    required=True,
+    metavar="URI",
+    help="Where the files go: gs://BUCKET/FOLDER, whose bucket is there already, or a local folder.",
+)
+@click.option(
+    "--mime-type",
+    metavar="TYPE",
+    help="Only 'application/dicom; transfer-syntax=*' is supported, the default: files are copied as they are stored.",
+)
+@filter_option
+@async_option
+@workers_option
+@store_options
+@lock_timeout_option
+@log_to_cloud_option
+@common_options
+@click.pass_obj
+def gcs(
+    output: Output,
+    store: str,
+    gcs_uri_prefix: str,
+    mime_type: str | None,
+    filter_config_gcs_uri: str | None,
+    async_: bool,
+    workers: int | None,
+    lock_timeout: float | None,
+    log_to_cloud: bool,
+    options: StoreOptions,
+    project: str | None,
+    location: str | None,
+    dataset: str | None,
+) -> int:
+    """Copy the files of all DICOM instances in STORE to a bucket or a folder, as STUDY/SERIES/INSTANCE.dcm.
+
+    A file that is there with the same bytes is left alone, one with other bytes is replaced.
+    The exit code is 3 where some instances could not be copied: see `dicombq operations logs`.
+    """
+    from dicombq.cli.operations import run_task
+    from dicombq.operations.kinds import Settings
+    from dicombq.stores.filters import read_filter
+    from dicombq.stores.registry import open_store
+    from dicombq.transfer.tasks import FilesOut, check_mime_type
+
+    check_mime_type(mime_type)
+    parent = config.parent(project, location, dataset)
+    source = open_store(store, parent, config.home_folder(), output.warning, options)
+    wanted = read_filter(filter_config_gcs_uri) if filter_config_gcs_uri is not None else None
+    settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
+    return run_task(output, FilesOut.to(gcs_uri_prefix, source, wanted, settings), settings, in_background=async_)

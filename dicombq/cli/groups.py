@@ -195,16 +195,27 @@ def store_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+filter_option = click.option(
+    "--filter-config-gcs-uri",
+    metavar="URI",
+    help="Export only what this filter file names, a path a line: /studies/UID[/series/UID[/instances/UID]]. "
+    "gs://..., a local path, or - for standard input.",
+)
+
+async_option = click.option(
+    "--async", "async_", is_flag=True, help="Return at once; the operation goes on in a process of its own."
+)
+
 lock_timeout_option = click.option(
     "--lock-timeout",
     callback=duration,
     metavar="DURATION",
-    help="How long to wait for another export to the same table, and for another program that holds the DuckDB file: "
-    "30s, 15m; default: not at all for the first, 10s for the second.",
+    help="How long to wait for another operation with the same destination, and for another program that holds the "
+    "DuckDB file: 30s, 15m; default: not at all for the first, 10s for the second.",
 )
 
 workers_option = click.option(
-    "--workers", type=click.IntRange(1), metavar="N", help="Processes that read headers; default: the cores."
+    "--workers", type=click.IntRange(1), metavar="N", help="Processes that read and copy; default: the cores."
 )
 
 log_to_cloud_option = click.option(

@@ -21,6 +21,8 @@ cli = click.version_option(__version__, prog_name="dicombq", message="%(prog)s %
             "dicom-stores": "dicombq.cli.dicom_stores:group",
             "doctor": "dicombq.cli.doctor:doctor",
             "export": "dicombq.cli.export:group",
+            "filter": "dicombq.cli.filter:group",
+            "import": "dicombq.cli.imports:group",
             "operations": "dicombq.cli.operations:group",
             "query": "dicombq.cli.query:query",
             "schema": "dicombq.cli.schema:group",

@@ -23,6 +23,7 @@ from dicombq.cli.render import Output
 from dicombq.cli.terms import Term, read_terms
 
 if TYPE_CHECKING:
+    from dicombq.operations.kinds import Settings, Task
     from dicombq.operations.state import Operation
 
 group = Group(
@@ -71,6 +72,25 @@ def run_command(workers: int | None, lock_timeout: float | None, *, log_to_cloud
     return [*_DICOMBQ, "operations", "_run", *given]
 
 
+def run_task(output: Output, task: Task, settings: Settings, *, in_background: bool) -> int:
+    """Run a new operation, here or in a process of its own; give the exit code."""
+    from dicombq.cli.ending import operation_ended
+    from dicombq.operations import jobs
+
+    if in_background:
+        command = run_command(settings.workers, settings.lock_timeout, log_to_cloud=settings.log_to_cloud)
+        operation = jobs.detach(task, settings, command)
+        output.status(f"Request issued for: [{task.store.store}]")
+        output.status(f"Check operation [{operation.name}] for status.")
+        output.resource(operation.to_api())
+        return 0
+    with jobs.begin(task, settings) as job:
+        output.status(f"Request issued for: [{task.store.store}]")
+        with output.waiting(str(job.operation.name)) as progress:
+            job.run(progress)
+    return operation_ended(output, job.operation, job.running.debug)
+
+
 def _with_columns(operation: Operation) -> dict[str, Any]:
     api = operation.to_api()
     return {
@@ -90,7 +110,8 @@ def _with_columns(operation: Operation) -> dict[str, Any]:
 
 def _know_kinds() -> None:
     """Import all kinds of operations: each registers itself, to be gone on with."""
-    import dicombq.export.task  # noqa: F401 - see above
+    import dicombq.export.task
+    import dicombq.transfer.tasks  # noqa: F401 - see above
 
 
 @click.command(
@@ -217,7 +238,7 @@ def wait(output: Output, /, operation: str, timeout: float | None, **_names: str
     """
     from collections import Counter
 
-    from dicombq.cli.ending import export_ended
+    from dicombq.cli.ending import operation_ended
     from dicombq.names import operation_id
     from dicombq.operations.store import OperationStore
 
@@ -227,7 +248,7 @@ def wait(output: Output, /, operation: str, timeout: float | None, **_names: str
         for latest in operations.follow(found.id, timeout):
             progress(latest)
         latest.raise_error()
-    return export_ended(output, latest, Counter())
+    return operation_ended(output, latest, Counter())
 
 
 @click.command(
@@ -276,7 +297,7 @@ def resume(
 
     Files that were added since it began are not part of it: run a new export for them.
     """
-    from dicombq.cli.ending import export_ended
+    from dicombq.cli.ending import operation_ended
     from dicombq.names import operation_id
     from dicombq.operations import jobs
     from dicombq.operations.kinds import Settings
@@ -285,7 +306,7 @@ def resume(
     settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
     with jobs.resume(operation_id(operation), settings) as job, output.waiting(str(job.operation.name)) as progress:
         job.run(progress)
-    return export_ended(output, job.operation, job.running.debug)
+    return operation_ended(output, job.operation, job.running.debug)
 
 
 @click.command(
@@ -311,6 +332,7 @@ def prune(output: Output, /, older_than: float, **_names: str | None) -> None:
     """
     from dicombq.operations.store import OperationStore
 
+    _know_kinds()
     operations = OperationStore(config.home())
     identities = operations.prunable(older_than)
     if not identities:

@@ -135,6 +135,11 @@ class Output:
             rows = (tuple(value_at(resource, path) for path in columns.values()) for resource in resources)
             self._rows(kind, list(columns), rows)
 
+    def lines(self, lines: Iterable[str]) -> None:
+        """Print lines as they are: they are for another program."""
+        for line in lines:
+            _write(sys.stdout, f"{line}\n")
+
     def table(self, columns: Sequence[str], rows: Iterator[tuple[Any, ...]], *, hide_empty: bool) -> None:
         """Print a query's result as a table, or as asked for; JSON as ``bq`` has it.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -12,7 +13,10 @@ from typing import IO, Any
 import orjson
 from isal import igzip
 
+from dicombq.names import ObjectUri, parse_object_uri
 from dicombq.system.files import open_private, sync_folder
+
+_FOLDER = "shards"
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,13 @@ class Attempt:
 
 @dataclass(frozen=True)
 class StagingArea:
-    """A folder that all workers of an export write to; picklable."""
+    """A folder that all workers of an export write to; picklable.
+
+    Parameters
+    ----------
+    folder
+        Of the operation.
+    """
 
     folder: Path
 
@@ -60,7 +70,7 @@ class StagingArea:
                 os.fsync(file.fileno())
         sync_folder(self.folder)
 
-    def open_rows(self, name: str) -> igzip.IGzipFile:
+    def open_rows(self, name: str) -> AbstractContextManager[igzip.IGzipFile]:
         """Open staged rows for reading, a line each."""
         return igzip.IGzipFile(self.folder / name)
 
@@ -69,11 +79,102 @@ class StagingArea:
         with (self.folder / name).open("rb") as keys:
             yield from map(orjson.loads, keys)
 
-    def files(self, names: Iterable[str]) -> list[Path]:
-        """Give staged files as a load, or a query over keys, reads them."""
+    def key_files(self, names: Iterable[str]) -> list[Path]:
+        """Give staged keys as a query over them reads them."""
         return [self.folder / name for name in names]
 
-    def discard(self, *names: str) -> None:
-        """Delete staged files."""
-        for name in names:
+    def row_files(self, names: Iterable[str]) -> list[Path]:
+        """Give staged rows as a load reads them from here."""
+        return [self.folder / name for name in names]
+
+    def row_uris(self, names: Iterable[str]) -> list[str]:
+        """Give staged rows as a load reads them from a bucket."""
+        del names
+        return []
+
+    def discard(self, rows_name: str, keys_name: str) -> None:
+        """Delete what an attempt staged."""
+        for name in (rows_name, keys_name):
             (self.folder / name).unlink()
+
+    def clear(self) -> None:
+        """Delete all that is staged elsewhere than in the folder."""
+
+
+@dataclass(frozen=True)
+class CloudArea(StagingArea):
+    """A staging area whose rows lie in a bucket, from where BigQuery loads them; keys stay in the folder.
+
+    Parameters
+    ----------
+    prefix
+        Of the objects; nobody else's names begin so.
+    """
+
+    prefix: ObjectUri
+
+    @contextlib.contextmanager
+    def attempt(self, shard: int) -> Iterator[Attempt]:
+        """Open the files of an attempt; at the end of the block its rows are in the bucket."""
+        from dicombq.stores.objects import upload  # noqa: PLC0415 - half a second of imports
+
+        with super().attempt(shard) as attempt:
+            yield attempt
+        rows = self.folder / attempt.rows_name
+        upload(rows, self._uri(attempt.rows_name))
+        rows.unlink()
+
+    @contextlib.contextmanager
+    def open_rows(self, name: str) -> Iterator[igzip.IGzipFile]:
+        """Open staged rows for reading, a line each."""
+        from dicombq.stores.objects import open_object  # noqa: PLC0415 - half a second of imports
+
+        with open_object(self._uri(name)) as file, igzip.IGzipFile("", "rb", fileobj=file) as rows:
+            yield rows
+
+    def row_files(self, names: Iterable[str]) -> list[Path]:
+        """Give none: all rows are in the bucket."""
+        del names
+        return []
+
+    def row_uris(self, names: Iterable[str]) -> list[str]:
+        """Give the URIs of staged rows."""
+        return [str(self._uri(name)) for name in names]
+
+    def discard(self, rows_name: str, keys_name: str) -> None:
+        """Delete what an attempt staged."""
+        from dicombq.stores.objects import delete  # noqa: PLC0415 - half a second of imports
+
+        delete([self._uri(rows_name)])
+        (self.folder / keys_name).unlink()
+
+    def clear(self) -> None:
+        """Delete all objects of the operation, those of attempts that were broken off too."""
+        from dicombq.stores.objects import delete, list_objects  # noqa: PLC0415 - half a second of imports
+
+        delete(self.prefix.with_key(blob.name) for blob in list_objects(self.prefix))
+
+    def _uri(self, name: str) -> ObjectUri:
+        return self.prefix.with_key(f"{self.prefix.key}{name}")
+
+
+def staging_area(folder: Path, staging: str, operation: str) -> StagingArea:
+    """Give the staging area of an operation.
+
+    Parameters
+    ----------
+    folder
+        The operation's.
+    staging
+        Where rows are staged, as ``gs://BUCKET/FOLDER``; empty for the folder.
+    """
+    if not staging:
+        return StagingArea(folder / _FOLDER)
+    uri = parse_object_uri(staging)
+    key = f"{uri.key.rstrip('/')}/dicombq-{operation}/".lstrip("/")
+    return CloudArea(folder / _FOLDER, uri.with_key(key))
+
+
+def is_left(folder: Path) -> bool:
+    """Tell whether an operation's staging area has not been given up."""
+    return (folder / _FOLDER).exists()

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dicombq.names import TableUri, read_table_uri
+from dicombq.shards.work import filter_config
 from dicombq.stores.base import Store
 from dicombq.stores.filters import Filter
 from dicombq.table.disposition import Disposition
@@ -44,17 +45,19 @@ class ExportRequest:
     ----------
     wanted
         Which instances; None for all.
+    staging
+        Where rows are staged for the load, as ``gs://BUCKET/FOLDER``; empty for the operation's folder.
     """
 
     store: Store[Any]
     destination: BigQueryDestination
     max_element_size: int = MAX_ELEMENT_SIZE
     wanted: Filter | None = None
+    staging: str = ""
 
     def to_api(self) -> dict[str, Any]:
         """Print the request as the API does; fields that the API lacks stand under ``dicombq``."""
         destination = self.destination
-        filter_config = {"filterConfig": {"resourcePathsGcsUri": self.wanted.uri}} if self.wanted else {}
         return {
             "bigqueryDestination": {
                 "tableUri": str(destination.table),
@@ -62,11 +65,12 @@ class ExportRequest:
                 "schemaJson" if destination.schema_json else "schemaFlattened": {},
                 "includeSourceStore": destination.include_source_store,
             },
-            **filter_config,
+            **filter_config(self.wanted),
             "dicombq": {
                 "source": self.store.source,
                 "options": asdict(self.store.options),
                 "maxElementSize": self.max_element_size,
+                "staging": self.staging,
             },
         }
 
@@ -84,4 +88,5 @@ class ExportRequest:
             ),
             state["dicombq"]["maxElementSize"],
             wanted,
+            state["dicombq"].get("staging", ""),
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 from dicombq.engines.base import Engine
 from dicombq.errors import Cancelled, DicombqError, Failed
-from dicombq.export.area import StagingArea
+from dicombq.export.area import StagingArea, staging_area
 from dicombq.export.duplicates import without_rows
 from dicombq.export.plan import schema_conflict
 from dicombq.export.request import ExportRequest
@@ -54,7 +54,7 @@ class Export:
     @property
     def area(self) -> StagingArea:
         """Where rows are staged."""
-        return StagingArea(self.folder / "shards")
+        return staging_area(self.folder, self.request.staging, self.running.operation.id)
 
     @property
     def work(self) -> ShardedWork:
@@ -90,7 +90,8 @@ class Export:
             fields = self._load()
             self._replace_view(fields)
             self.work.enter(State.DONE)
-        with contextlib.suppress(OSError):  # the rows are there; `operations prune` deletes what is left
+        with contextlib.suppress(OSError, DicombqError):  # the rows are there; `operations prune` deletes what is left
+            self.area.clear()
             self.running.discard_staged()
 
     def _take_up_listing(self) -> Listing | None:
@@ -157,7 +158,7 @@ class Export:
     def _drop_duplicates(self) -> None:
         if self.counters.success < 2:
             return
-        keys = self.area.files(receipt.keys for receipt in self.receipts if receipt.rows)
+        keys = self.area.key_files(receipt.keys for receipt in self.receipts if receipt.rows)
         # the query behind the duplicates sorts: it has read all keys when the first one comes
         duplicates = find_duplicates(keys, self.folder)
         for shard, of_shard in groupby(duplicates, lambda duplicate: duplicate.shard):
@@ -178,12 +179,13 @@ class Export:
                 paths |= column_paths(receipt)
                 longest_row = max(longest_row, receipt.longest_row)
         load = Load(
-            self.area.files(names),
+            self.area.row_files(names),
             destination.fields(paths),
             destination.disposition,
             f"dicombq_export_{self.running.operation.id}",
             self.folder,
             longest_row,
+            self.area.row_uris(names),
         )
         try:
             loaded = self.warehouse.load(destination.table, load)

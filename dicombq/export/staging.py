@@ -177,11 +177,9 @@ class _ShardWriter:
 
 def row_line(found: Found, source_store: str | None) -> bytes:
     """Write a row with what concerns not its elements but its object."""
-    extra: dict[str, Any] = {
-        "Type": "CREATE",
-        "LastUpdated": found.updated,
-        "StorageClass": found.storage_class,
-    }
+    extra: dict[str, Any] = {"Type": "CREATE", "LastUpdated": found.updated}
+    if found.storage_class:
+        extra["StorageClass"] = found.storage_class
     if found.size is not None:
         extra["BlobStorageSize"] = found.size
     if source_store is not None:

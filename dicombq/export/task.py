@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.engines.local import LocalEngine
-from dicombq.errors import StateDamaged
+from dicombq.errors import InvalidArgument
+from dicombq.export.area import is_left, staging_area
 from dicombq.export.plan import Plan, plan
 from dicombq.export.request import ExportRequest
 from dicombq.export.run import Export
-from dicombq.names import DuckdbTable, StoreName
+from dicombq.names import DuckdbTable, StoreName, parse_object_uri
 from dicombq.operations.kinds import Kind, Progress, Settings, register
 from dicombq.operations.running import RunningOperation
 from dicombq.operations.state import Operation
-from dicombq.shards.work import FILTER
+from dicombq.shards.work import save_filter, saved_filter
 from dicombq.stores.base import StoreOptions
-from dicombq.stores.filters import load_filter
 from dicombq.stores.registry import reopen_store
 from dicombq.system.files import printable
 from dicombq.warehouses.base import Warehouse
@@ -63,7 +63,20 @@ class ExportTask:
 
     def plan(self) -> Plan:
         """Hold the request against the table."""
+        if self.export_request.staging:
+            self._check_staging()
         return plan(self.export_request, self.warehouse)
+
+    def _check_staging(self) -> None:
+        """Refuse a bucket for rows that no load reads, that is not there, or that may not be used."""
+        if isinstance(self.export_request.destination.table, DuckdbTable):
+            raise InvalidArgument(
+                "--staging is for tables in BigQuery, which loads from a bucket; a DuckDB file is loaded from here",
+                "Leave --staging out.",
+            )
+        from dicombq.stores.objects import check_bucket  # noqa: PLC0415 - half a second of imports
+
+        check_bucket(parse_object_uri(self.export_request.staging))
 
     def check(self) -> None:
         """Refuse what `plan` refuses."""
@@ -71,8 +84,7 @@ class ExportTask:
 
     def save(self, folder: Path) -> None:
         """Copy the filter file: what is gone on with has the same."""
-        if self.export_request.wanted:
-            self.export_request.wanted.save(folder / FILTER)
+        save_filter(self.export_request.wanted, folder)
 
     def run(self, running: RunningOperation, progress: Progress) -> None:
         """Export; errors are those of `Export.run`."""
@@ -89,13 +101,12 @@ def export_task(request: ExportRequest, settings: Settings) -> ExportTask:
 def _reopen(operation: Operation, request: dict[str, Any], settings: Settings) -> ExportTask:
     own = request["dicombq"]
     store = reopen_store(operation.store_name, own["source"], StoreOptions(**own.get("options", {})))
-    wanted = None
-    if config := request.get("filterConfig"):
-        try:
-            wanted = load_filter(config["resourcePathsGcsUri"], operation.folder / FILTER)
-        except OSError:  # its process was killed before it was copied
-            raise StateDamaged(f"operation [{operation.id}] has lost its filter", "Run the export again.") from None
-    return export_task(ExportRequest.from_api(store, wanted, request), settings)
+    return export_task(ExportRequest.from_api(store, saved_filter(operation, request), request), settings)
 
 
-EXPORT_BQ = register(Kind("export bq", "ExportDicomData", _reopen))
+def _discard(operation: Operation, request: dict[str, Any]) -> None:
+    if is_left(operation.folder):
+        staging_area(operation.folder, request["dicombq"].get("staging", ""), operation.id).clear()
+
+
+EXPORT_BQ = register(Kind("export bq", "ExportDicomData", _reopen, _discard))

@@ -91,11 +91,14 @@ class Kind:
         Of the API's DicomService; the response of an operation is named after it too.
     reopen
         Makes the task of an operation that was begun, of its request as `Task.request` printed it.
+    discard
+        Deletes what an operation that was given up left half-done outside of HOME, by its request too.
     """
 
     name: str
     method: str
     reopen: Callable[[Operation, dict[str, Any], Settings], Task]
+    discard: Callable[[Operation, dict[str, Any]], None] = lambda _operation, _request: None
 
 
 _KINDS: dict[str, Kind] = {}
@@ -105,6 +108,13 @@ def register(kind: Kind) -> Kind:
     """Let operations of a kind be gone on with."""
     _KINDS[kind.name] = kind
     return kind
+
+
+def discard(operation: Operation) -> None:
+    """Delete what an operation that was given up left half-done outside of HOME."""
+    kind = _KINDS.get(operation.kind)
+    if kind is not None and operation.request is not None:
+        kind.discard(operation, operation.request)
 
 
 def task_of(operation: Operation, settings: Settings) -> Task:

@@ -38,7 +38,13 @@ class State(Enum):
 
 @dataclass
 class Counters:
-    """Numbers of instances by their outcome; found = success + failure + duplicates once `pending` is 0."""
+    """Numbers of instances by their outcome; found = success + failure + duplicates once `pending` is 0.
+
+    Parameters
+    ----------
+    existing
+        Of the successful ones, those that were at their place already: nothing was copied.
+    """
 
     pending: int = 0
     found: int = 0
@@ -47,6 +53,7 @@ class Counters:
     duplicates: int = 0
     skipped: int = 0
     notices: int = 0
+    existing: int = 0
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,8 @@ class Operation:
                 **{name: str(getattr(counters, name)) for name in ("found", "duplicates", "skipped", "notices")},
             },
         }
+        if counters.existing:
+            metadata["dicombq"]["existing"] = str(counters.existing)
         if self.shards and self.state is State.STAGING:
             metadata["dicombq"]["shards"] = {name: str(number) for name, number in asdict(self.shards).items()}
         if self.end_time:

@@ -21,9 +21,9 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dicombq.errors import DicombqError, Failed, NotFound, OperationEnded, StateDamaged, StillRunning
+from dicombq.errors import DicombqError, Failed, NewerState, NotFound, OperationEnded, StateDamaged, StillRunning
 from dicombq.names import StoreName
-from dicombq.operations.kinds import Kind
+from dicombq.operations.kinds import Kind, discard
 from dicombq.operations.log import read_log
 from dicombq.operations.running import CANCEL, RunningOperation
 from dicombq.operations.state import Operation, State
@@ -198,14 +198,18 @@ class OperationStore:
         return [identity for identity in self._identities() if self._ended_at(identity) < limit]
 
     def prune(self, identity: str) -> None:
-        """Delete an operation's state, log and staged files.
+        """Delete an operation's state, log and staged files, wherever they are.
 
         Raises
         ------
         Locked
             Where it runs.
+        DicombqError
+            Where what it staged elsewhere cannot be deleted; nothing is deleted then.
         """
         with storage_errors(self._operations), self._acquire(identity):
+            with contextlib.suppress(NotFound, StateDamaged, NewerState):
+                discard(self._read(identity))
             self._log_path(identity).unlink(missing_ok=True)
             shutil.rmtree(self._operations / identity)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 from dicombq import __version__
 from dicombq.engines.base import Engine, Watch
-from dicombq.errors import SourceChanged
+from dicombq.errors import SourceChanged, StateDamaged
 from dicombq.operations.kinds import Progress
 from dicombq.operations.log import LogEntry
 from dicombq.operations.running import RunningOperation
-from dicombq.operations.state import Counters, Shards, State
+from dicombq.operations.state import Counters, Operation, Shards, State
 from dicombq.shards.listing import Listing, list_store, read_listing, read_refs, write_listing
 from dicombq.stores.base import Failure, Listed, Skipped, Store
-from dicombq.stores.filters import Filter
+from dicombq.stores.filters import Filter, load_filter
 from dicombq.system.files import printable
 
 FILTER = "filter"
@@ -25,6 +25,35 @@ FILTER = "filter"
 
 _SAMPLE = 20
 """Shards that are looked at before an operation goes on: of each, whether its first file is there."""
+
+
+def save_filter(wanted: Filter | None, folder: Path) -> None:
+    """Copy the filter file to an operation's folder: what is gone on with has the same."""
+    if wanted:
+        wanted.save(folder / FILTER)
+
+
+def saved_filter(operation: Operation, request: Mapping[str, Any]) -> Filter | None:
+    """Read the copy of the filter file that a request names; None where it names none.
+
+    Raises
+    ------
+    StateDamaged
+        Where there is no copy: the operation's process was killed before it was made.
+    """
+    config = request.get("filterConfig")
+    if config is None:
+        return None
+    try:
+        return load_filter(config["resourcePathsGcsUri"], operation.folder / FILTER)
+    except OSError:
+        raise StateDamaged(f"operation [{operation.id}] has lost its filter", "Run the export again.") from None
+
+
+def filter_config(wanted: Filter | None) -> dict[str, Any]:
+    """Print the part of a request that names the filter file, as the API does."""
+    return {"filterConfig": {"resourcePathsGcsUri": wanted.uri}} if wanted else {}
+
 
 Spec = TypeVar("Spec")
 Outcome = TypeVar("Outcome")
@@ -40,6 +69,8 @@ class ShardedWork:
         Which instances; None for all.
     progress
         Is told of the operation whenever it has come further.
+    shard_size
+        Of the first shards; None for the usual.
     """
 
     store: Store[Any]
@@ -47,6 +78,7 @@ class ShardedWork:
     engine: Engine
     running: RunningOperation
     progress: Progress
+    shard_size: int | None = None
 
     @property
     def folder(self) -> Path:
@@ -73,7 +105,7 @@ class ShardedWork:
         self.running.operation.counters = Counters()
         self.running.cut_log(0)
         self.enter(State.LISTING)
-        shards = list_store(self.store, self.wanted, self.folder, self._count_listed)
+        shards = list_store(self.store, self.wanted, self.folder, self._count_listed, self.shard_size)
         listing = Listing(shards, replace(self.counters), self.running.log_size())
         write_listing(self.folder, listing)
         return listing

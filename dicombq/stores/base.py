@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -49,7 +50,7 @@ class Found(Outcome):
     updated
         When it was put in the store: UTC, as `dicombq.dicom.values.timestamp` writes it.
     storage_class
-        The class of the object; ``STANDARD`` for files.
+        The class of the object; ``STANDARD`` for files, empty where the store does not tell it.
     size
         Its bytes; None where the store does not tell.
     """
@@ -137,6 +138,21 @@ class Store(Protocol[RefT]):
             Only below this place in the store, so that a listing can be cut into several.
         wanted
             The instances that are asked for. Others may be left out where the store knows the UIDs without reading.
+        """
+        ...
+
+    def original(self, ref: RefT, updated: str) -> AbstractContextManager[Iterator[bytes]]:
+        """Open an instance's bytes as they were put in the store; they come in pieces.
+
+        Parameters
+        ----------
+        updated
+            As `read` told it: what was put there since is another instance.
+
+        Raises
+        ------
+        Unreadable
+            Where they cannot be read, or are no longer the same; also between two pieces, and at the end of the block.
         """
         ...
 

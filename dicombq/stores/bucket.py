@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import re
@@ -14,13 +15,13 @@ from typing import Any, NamedTuple
 from dicombq.errors import InvalidArgument, NotFound
 from dicombq.names import ObjectUri, Parent, StoreName, parse_object_uri
 from dicombq.rows import part10
-from dicombq.rows.base import FarFile
+from dicombq.rows.base import FarFile, Unreadable
 from dicombq.rows.record import Record
-from dicombq.stores.base import PLAIN, Failure, Result, StoreOptions
+from dicombq.stores.base import PLAIN, Failure, InstanceRef, Result, StoreOptions
 from dicombq.stores.filters import Filter
-from dicombq.stores.object_client import Changed, ObjectClient, ObjectRef, Part, Refused, Unreachable
+from dicombq.stores.object_client import Changed, ObjectClient, ObjectRef, Refused, Unreachable, Unread
 from dicombq.stores.reading import Contents, Reading
-from dicombq.system.threads import Threads
+from dicombq.system.threads import Threads, interruptible
 
 THREADS = 32
 """Requests of one process at a time; with 30 ms for each that is about what a core can read."""
@@ -99,7 +100,7 @@ class BucketStore:
             raise NotFound(f"there is nothing in [{self.source}]", "Check the bucket and the folder.")
         if first is not None and first.size:
             try:
-                self._client.part(first, 0, 1)
+                interruptible(lambda: self._client.part(first, 0, 1))
             except Unreachable as fault:
                 raise fault.error from None
             except Refused as fault:
@@ -114,7 +115,7 @@ class BucketStore:
 
     def has(self, ref: ObjectRef) -> bool:
         """Tell whether an object is still there."""
-        return self._client.state(ref.uri) is not None
+        return interruptible(lambda: self._client.state(ref.uri)) is not None
 
     def list(self, prefix: str = "", wanted: Filter | None = None) -> Iterator[ObjectRef]:
         """Stream every object, page by page; errors are those of `open`.
@@ -132,8 +133,14 @@ class BucketStore:
         for ref in self._client.list(f"{key}/" if key else ""):
             is_empty = False
             yield ref
-        if is_empty and key and (single := self._client.state(str(self.root.with_key(key)))):
+        if is_empty and key and (single := interruptible(lambda: self._client.state(str(self.root.with_key(key))))):
             yield single
+
+    @contextlib.contextmanager
+    def original(self, ref: ObjectRef, updated: str) -> Iterator[Iterator[bytes]]:
+        """Open an object, in the state in which it was listed; errors are those of `read`, and of the protocol."""
+        del updated
+        yield _pieces(self._client, ref)
 
     def read(self, refs: Iterable[ObjectRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         """Read each object's header; one that changes meanwhile is read once more, then it is a failure.
@@ -145,25 +152,49 @@ class BucketStore:
         Temporary, NotPermitted
             Where nothing can be read any more: that is no fault of an object.
         """
-        reader = _Reader(self._client, Reading(record_type, max_element_size))
-        try:
-            with Threads(THREADS) as threads:
-                ahead: deque[tuple[ObjectRef, Future[_Ends]]] = deque()
-                for ref in refs:
-                    ahead.append((ref, threads.submit(functools.partial(reader.ends, ref))))
-                    if len(ahead) == 2 * THREADS:
-                        yield reader.result(*ahead.popleft())
-                while ahead:
+        with Threads(THREADS) as threads, Threads(1) as urgent:
+            reader = _Reader(self, self._client, urgent, Reading(record_type, max_element_size))
+            ahead: deque[tuple[ObjectRef, Future[_Ends]]] = deque()
+            for ref in refs:
+                ahead.append((ref, threads.submit(functools.partial(reader.ends, ref))))
+                if len(ahead) == 2 * THREADS:
                     yield reader.result(*ahead.popleft())
-        except Unreachable as fault:
-            raise fault.error from None
+            while ahead:
+                yield reader.result(*ahead.popleft())
+
+    @contextlib.contextmanager
+    def contents(self, ref: ObjectRef) -> Iterator[Contents]:
+        """Open an object in the state that is still there; OSErrors, also of what is read then, are for `failure`."""
+        with Threads(1) as urgent:
+            file = _ObjectFile(self._client, urgent, ref, _Ends(b""))
+            yield Contents(FarFile(file, PREFIX), ref.size, ref.updated, ref.storage_class)
+
+    def failure(self, ref: InstanceRef, error: OSError) -> Failure:
+        """Tell why an object cannot be read; raise what is no fault of it."""
+        if isinstance(error, Unreachable):
+            raise error.error from None
+        if isinstance(error, Refused):
+            return Failure(ref, error.code, error.reason)
+        return Failure(ref, "ABORTED", "the object changed while it was read")
+
+
+def _pieces(client: ObjectClient, ref: ObjectRef) -> Iterator[bytes]:
+    try:
+        for start in range(0, ref.size, _MAX_READ_AHEAD):
+            yield client.part(ref, start, min(start + _MAX_READ_AHEAD, ref.size))
+    except Changed:
+        raise Unreadable("ABORTED", "the object changed since its header was read") from None
+    except Refused as fault:
+        raise Unreadable(fault.code, fault.reason) from None
+    except Unreachable as fault:
+        raise fault.error from None
 
 
 class _Ends(NamedTuple):
     """The first bytes of an object, and where its pixel data is compressed its last ones."""
 
-    head: Part
-    tail: Part = Part(b"")
+    head: bytes
+    tail: bytes = b""
 
 
 @dataclass
@@ -172,22 +203,26 @@ class _Reader:
 
     Parameters
     ----------
+    urgent
+        For what the reading of a header waits for.
     prefix
         Bytes that the next objects are asked for first. It follows what those before needed, for neighbours are alike.
     """
 
+    store: BucketStore
     client: ObjectClient
+    urgent: Threads
     reading: Reading
     prefix: int = PREFIX
 
     def ends(self, ref: ObjectRef) -> _Ends:
         """Ask for the bytes of an object that are surely needed; for none where it has none: servers refuse that."""
         if not ref.size:
-            return _Ends(Part(b""))
+            return _Ends(b"")
         head = self.client.part(ref, 0, min(self.prefix, ref.size))
-        if len(head.data) == ref.size or not _ENCAPSULATED.search(head.data[: part10.HEAD]):
+        if len(head) == ref.size or not _ENCAPSULATED.search(head[: part10.HEAD]):
             return _Ends(head)
-        return _Ends(head, self.client.part(ref, max(ref.size - TAIL, len(head.data)), ref.size))
+        return _Ends(head, self.client.part(ref, max(ref.size - TAIL, len(head)), ref.size))
 
     def result(self, ref: ObjectRef, ends: Future[_Ends]) -> Result:
         """Read an object whose first bytes were asked for."""
@@ -195,19 +230,17 @@ class _Reader:
             try:
                 return self._read(ref, ends.result())
             except Changed:
-                again = self.client.state(ref.uri)
+                again = self.urgent.submit(lambda: self.client.state(ref.uri)).result()
                 if again is None:
                     return Failure(ref, "NOT_FOUND", "gone before it could be read")
-                return self._read(again, self.ends(again))
-        except Changed:
-            return Failure(ref, "ABORTED", "the object changed while it was read")
-        except Refused as fault:
-            return Failure(ref, fault.code, fault.reason)
+                return self._read(again, self.urgent.submit(lambda: self.ends(again)).result())
+        except Unread as fault:
+            return self.store.failure(ref, fault)
 
     def _read(self, ref: ObjectRef, ends: _Ends) -> Result:
-        file = _ObjectFile(self.client, ref, ends)
-        storage_class = ref.storage_class or ends.head.storage_class or "STANDARD"
-        result = self.reading.outcome(ref, Contents(FarFile(file, PREFIX), ref.size, ref.updated, storage_class))
+        file = _ObjectFile(self.client, self.urgent, ref, ends)
+        contents = Contents(FarFile(file, PREFIX), ref.size, ref.updated, ref.storage_class)
+        result = self.reading.outcome(ref, contents)
         self.prefix = min(max(file.reach, self.prefix * 7 // 8, PREFIX), MAX_PREFIX)
         return result
 
@@ -215,12 +248,13 @@ class _Reader:
 class _ObjectFile(io.RawIOBase):
     """An object of which only what is read is asked for; reading on without a gap asks for more each time."""
 
-    def __init__(self, client: ObjectClient, ref: ObjectRef, ends: _Ends) -> None:
+    def __init__(self, client: ObjectClient, urgent: Threads, ref: ObjectRef, ends: _Ends) -> None:
         self._client = client
+        self._urgent = urgent
         self._ref = ref
         self._blocks = [
-            _Block(0, ends.head.data),
-            _Block(ref.size - len(ends.tail.data), ends.tail.data),
+            _Block(0, ends.head),
+            _Block(ref.size - len(ends.tail), ends.tail),
             _Block(0, b""),  # the last one that was asked for
         ]
         self._position = 0
@@ -259,7 +293,7 @@ class _ObjectFile(io.RawIOBase):
         self._asked += end - position
         if self._asked > MAX_ASKED:
             raise Refused("OUT_OF_RANGE", f"more than {MAX_ASKED >> 20} MiB of it would have to be read")
-        return _Block(position, self._client.part(self._ref, position, end).data)
+        return _Block(position, self._urgent.submit(lambda: self._client.part(self._ref, position, end)).result())
 
 
 class _Block(NamedTuple):

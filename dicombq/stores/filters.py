@@ -20,9 +20,19 @@ from dicombq.system.files import open_atomic, printable
 MAX_LINE = 1000
 """Bytes of a line; the three UIDs of an instance have 64 each at most (PS3.5 9.1)."""
 
+LEVELS = ("studies", "series", "instances")
+"""What stands before the UIDs in a path."""
+
+_ADVICE = "Each line is a path: /studies/UID, /studies/UID/series/UID, or /studies/UID/series/UID/instances/UID."
 _IN_MEMORY = 1 << 20
 _UID = r"[0-9][0-9.]{0,63}"
+_ONE_UID = re.compile(_UID)
 _PATH = re.compile(rf"/?studies/({_UID})(?:/series/({_UID})(?:/instances/({_UID}))?)?", re.ASCII)
+
+
+def is_uid(text: str) -> bool:
+    """Tell whether a text may be a UID, as a part of a path: digits and dots, 64 at most, the first one a digit."""
+    return _ONE_UID.fullmatch(text) is not None
 
 
 class FilterLine(NamedTuple):
@@ -30,6 +40,18 @@ class FilterLine(NamedTuple):
 
     number: int
     uids: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """Write it as it stands in a file."""
+        return "".join(f"/{level}/{uid}" for level, uid in zip(LEVELS, self.uids, strict=False))
+
+
+class BadLine(NamedTuple):
+    """A line that is no path: its number, from 1, and what is wrong with it."""
+
+    number: int
+    fault: str
 
 
 class Filter:
@@ -43,25 +65,31 @@ class Filter:
         Where the file was found, as it was given.
     file
         Its bytes, at their start, seekable; read again by `lines` and `save`.
+    tolerant
+        Whether lines that are no paths are passed over, for somebody who asks for all of them.
 
     Raises
     ------
     InvalidArgument
-        Naming the first line that is no path, or where there is none at all.
+        Naming the first line that is no path, or where there is no line at all.
     """
 
-    def __init__(self, uri: str, file: BinaryIO) -> None:
+    def __init__(self, uri: str, file: BinaryIO, *, tolerant: bool = False) -> None:
         self.uri = uri
         self._file = file
         weakref.finalize(self, file.close)
         self._numbers: dict[bytes, int] = {}
-        for line in self.lines():
-            self._numbers.setdefault(digest(line.uids), line.number)
-        if not self._numbers:
-            raise InvalidArgument(
-                f"the filter file [{printable(uri)}] names no study, series or instance",
-                "Each line is a path: /studies/UID, /studies/UID/series/UID, or /studies/UID/series/UID/instances/UID.",
-            )
+        is_empty = True
+        for line in self.entries():
+            is_empty = False
+            if isinstance(line, FilterLine):
+                self._numbers.setdefault(digest(line.uids), line.number)
+            elif not tolerant:
+                raise InvalidArgument(
+                    f"line {line.number:,} of the filter file [{printable(uri)}] {line.fault}", _ADVICE
+                )
+        if is_empty:
+            raise InvalidArgument(f"the filter file [{printable(uri)}] names no study, series or instance", _ADVICE)
 
     @classmethod
     def load(cls, uri: str, path: Path) -> Filter:
@@ -76,8 +104,16 @@ class Filter:
 
     def lines(self) -> Iterator[FilterLine]:
         """Stream the lines that name something, as they stand in the file."""
+        return (line for line in self.entries() if isinstance(line, FilterLine))
+
+    def entries(self) -> Iterator[FilterLine | BadLine]:
+        """Stream all lines that are not empty."""
         self._file.seek(0)
-        yield from _parse(self.uri, self._file)
+        yield from _parse(self._file)
+
+    def number_of(self, uids: tuple[str, ...]) -> int | None:
+        """Give the number of the first line that names exactly this study, series or instance."""
+        return self._numbers.get(digest(uids))
 
     def numbers(self) -> Iterable[int]:
         """Give the number of each line; of several equal ones the first."""
@@ -91,7 +127,7 @@ class Filter:
         uids
             Study, Series and SOP Instance UID.
         """
-        found = (self._numbers.get(digest(uids[:level])) for level in (1, 2, 3))
+        found = (self.number_of(uids[:level]) for level in (1, 2, 3))
         return [number for number in found if number is not None]
 
 
@@ -101,7 +137,7 @@ def load_filter(uri: str, path: Path) -> Filter:
     return Filter.load(uri, path)
 
 
-def read_filter(uri: str) -> Filter:
+def read_filter(uri: str, *, tolerant: bool = False) -> Filter:
     """Read the filter file at a path or at ``gs://BUCKET/KEY``; ``-`` is standard input.
 
     Raises
@@ -114,14 +150,14 @@ def read_filter(uri: str) -> Filter:
         As `dicombq.stores.objects.open_object`.
     """
     if uri == "-":
-        return Filter(uri, _spooled(sys.stdin.buffer))
+        return Filter(uri, _spooled(sys.stdin.buffer), tolerant=tolerant)
     if is_object_uri(uri):
         from dicombq.stores.objects import open_object  # noqa: PLC0415 - half a second of imports
 
         with open_object(parse_object_uri(uri)) as file:
-            return Filter(uri, _spooled(file))
+            return Filter(uri, _spooled(file), tolerant=tolerant)
     try:
-        return Filter(uri, open(uri, "rb"))
+        return Filter(uri, open(uri, "rb"), tolerant=tolerant)
     except PermissionError:
         raise NotPermitted(f"the filter file [{printable(uri)}] may not be read", "Check its permissions.") from None
     except (OSError, ValueError):
@@ -138,7 +174,7 @@ def _spooled(file: BinaryIO) -> BinaryIO:
     return spooled
 
 
-def _parse(uri: str, file: BinaryIO) -> Iterator[FilterLine]:
+def _parse(file: BinaryIO) -> Iterator[FilterLine | BadLine]:
     number = 0
     while line := file.readline(MAX_LINE + 1):
         number += 1
@@ -147,11 +183,11 @@ def _parse(uri: str, file: BinaryIO) -> Iterator[FilterLine]:
             continue
         match = _PATH.fullmatch(text)
         if match is None:
-            raise InvalidArgument(
-                f"line {number:,} of the filter file [{printable(uri)}] {_fault(line, text)}",
-                "Each line is a path: /studies/UID, /studies/UID/series/UID, or /studies/UID/series/UID/instances/UID.",
-            )
-        yield FilterLine(number, tuple(uid for uid in match.groups() if uid))
+            yield BadLine(number, _fault(line, text))
+        else:
+            yield FilterLine(number, tuple(uid for uid in match.groups() if uid))
+        while len(line) > MAX_LINE and not line.endswith(b"\n"):  # the rest of it
+            line = file.readline(MAX_LINE + 1)
 
 
 def _bare(line: bytes, *, first: bool) -> str:

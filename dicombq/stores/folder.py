@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from dicombq.dicom.values import timestamp
 from dicombq.errors import Failed, InvalidArgument, NotFound, NotPermitted
 from dicombq.names import Parent, StoreName
+from dicombq.rows.base import Unreadable
 from dicombq.rows.record import Record
-from dicombq.stores.base import PLAIN, Failure, Result, Skipped, StoreOptions
+from dicombq.stores.base import PLAIN, Failure, InstanceRef, Result, Skipped, StoreOptions
 from dicombq.stores.filters import Filter
 from dicombq.stores.reading import Contents, Reading
 from dicombq.system.files import printable
+
+_PIECE = 1 << 20
+"""Bytes of a file that are read at once where all of it is."""
 
 
 class FileRef(NamedTuple):
@@ -125,12 +130,36 @@ class FolderStore:
                     raise Failed(f"the folder [{printable(folder)}] {_reason(error)[1]}", "Look at its disk.") from None
                 yield Failure(FileRef(folder), *_reason(error))
 
+    @contextlib.contextmanager
+    def original(self, ref: FileRef, updated: str) -> Iterator[Iterator[bytes]]:
+        """Open a file; parameters and errors are those of `dicombq.stores.base.Store`."""
+        with contextlib.ExitStack() as stack:
+            with _unreadable():
+                file = stack.enter_context(open(ref.uri, "rb", opener=_open))
+                before = os.fstat(file.fileno())
+            if not stat.S_ISREG(before.st_mode) or _time(before) not in (None, updated):
+                raise Unreadable("ABORTED", "the file changed since its header was read")
+            yield _pieces(file)
+            if _state(os.fstat(file.fileno())) != _state(before):
+                raise Unreadable("ABORTED", "the file changed while it was read")
+
     def read(self, refs: Iterable[FileRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         """Read each file's header; a file that changes meanwhile is read once more, then it is a failure."""
         reading = Reading(record_type, max_element_size)
         for ref in refs:
             result = _read(ref, reading) or _read(ref, reading)
             yield result or Failure(ref, "ABORTED", "the file changed while it was read")
+
+    @contextlib.contextmanager
+    def contents(self, ref: FileRef) -> Iterator[Contents]:
+        """Open a file; OSErrors are for `failure`."""
+        with open(ref.uri, "rb", opener=_open) as file:
+            status = os.fstat(file.fileno())
+            yield Contents(file, status.st_size, _updated(status))
+
+    def failure(self, ref: InstanceRef, error: OSError) -> Failure:
+        """Tell why a file cannot be opened or read."""
+        return Failure(ref, *_reason(error))
 
 
 @dataclass
@@ -199,16 +228,37 @@ def _read(ref: FileRef, reading: Reading) -> Result | None:
             after = os.fstat(file.fileno())
     except OSError as error:
         return Failure(ref, *_reason(error))
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        return None
-    return result
+    return result if _state(before) == _state(after) else None
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    with _unreadable():
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+@contextlib.contextmanager
+def _unreadable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unreadable(*_reason(error)) from None
+
+
+def _state(status: os.stat_result) -> tuple[int, int]:
+    return status.st_size, status.st_mtime_ns
 
 
 def _updated(status: os.stat_result) -> str:
+    return _time(status) or timestamp(dt.datetime.now(dt.timezone.utc))
+
+
+def _time(status: os.stat_result) -> str | None:
+    """Tell when a file was written; None where no calendar has that time."""
     try:
         return timestamp(dt.datetime.fromtimestamp(status.st_mtime, dt.timezone.utc))
-    except (OverflowError, ValueError, OSError):  # a time that no calendar has
-        return timestamp(dt.datetime.now(dt.timezone.utc))
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def _reason(error: OSError) -> tuple[str, str]:

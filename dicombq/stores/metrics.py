@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dicombq.rows.record import Record
-from dicombq.stores.base import Failure, Found, Outcome, Store
+from dicombq.stores.base import Failure, Found, Store
 from dicombq.stores.filters import digest
-from dicombq.table.mapping import MAX_ELEMENT_SIZE
+from dicombq.stores.reading import read_store
 
-_AT_ONCE = 1000
+_TOLD = 1000
 
 
 @dataclass(frozen=True)
@@ -55,20 +53,17 @@ def measure(store: Store[Any], count: Callable[[int], None]) -> StoreMetrics:
     levels: tuple[set[bytes], ...] = (set(), set(), set())
     failures, nameless = 0, 0
     size: int | None = 0
-    listed = store.list()
-    while some := list(itertools.islice(listed, _AT_ONCE)):
-        failures += sum(isinstance(entry, Failure) for entry in some)
-        refs = [entry for entry in some if not isinstance(entry, Outcome)]
-        for result in store.read(refs, Record, MAX_ELEMENT_SIZE):
-            failures += isinstance(result, Failure)
-            if not isinstance(result, Found) or digest(result.row.uids) in levels[2]:
-                continue
+    for number, result in enumerate(read_store(store), start=1):
+        failures += isinstance(result, Failure)
+        if isinstance(result, Found) and digest(result.row.uids) not in levels[2]:
             size = None if size is None or result.size is None else size + result.size
-            if not result.row.uids[2]:  # nobody's duplicate
+            if result.row.uids[2]:
+                for level, seen in enumerate(levels, start=1):
+                    seen.add(digest(result.row.uids[:level]))
+            else:  # nobody's duplicate
                 nameless += 1
-                continue
-            for level, seen in enumerate(levels, start=1):
-                seen.add(digest(result.row.uids[:level]))
-        count(len(levels[2]) + nameless)
+        if number % _TOLD == 0:
+            count(len(levels[2]) + nameless)
+    count(len(levels[2]) + nameless)
     studies, series, instances = map(len, levels)
     return StoreMetrics(str(store.name), studies, series, instances + nameless, size, failures)

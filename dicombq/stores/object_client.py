@@ -11,7 +11,8 @@ import functools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from errno import EIO
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,8 +33,11 @@ EMULATOR = "STORAGE_EMULATOR_HOST"
 """The environment variable that names a server in place of Google's."""
 
 _TIMEOUT = 30.0  # seconds for one try of a request; a part of an object takes milliseconds
+_LONGEST_PAUSE = 10.0  # seconds
 _PAGE = 1000
 _STATUS = re.compile(r"status code: (\d{3})")
+_MACHINE = "169.254."
+"""Begins the addresses by which machines in a cloud get their credentials."""
 _TEMPORARY = frozenset({"408", "429", "500", "502", "503", "504"})
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 _ROLES = {
@@ -58,7 +62,7 @@ class ObjectRef(NamedTuple):
     updated
         When it was written: UTC, as `dicombq.dicom.values.timestamp` writes it.
     storage_class
-        Empty where the listing does not tell it.
+        Empty where it is not told, as in S3.
     """
 
     uri: str
@@ -96,13 +100,6 @@ class Unreachable(Unread):
         self.error = error
 
 
-class Part(NamedTuple):
-    """Bytes of an object, and its class where the answer names it."""
-
-    data: bytes
-    storage_class: str = ""
-
-
 @dataclass(frozen=True)
 class ObjectClient:
     """A bucket, as it is read with some options; picklable, each process has connections of its own."""
@@ -130,9 +127,25 @@ class ObjectClient:
         Temporary
             Where the server does not answer.
         """
-        pages = self._google_pages(prefix) if self._is_google else self._pages(prefix)
-        for page in in_a_thread(pages):
+        for page in in_a_thread(self._list(prefix)):
             yield from page
+
+    def _list(self, prefix: str) -> Iterator[Sequence[ObjectRef]]:
+        """Stream pages; after a fault the clients give up on, go on behind the last object that was listed."""
+        last = ""
+        pages = self._google_pages if self._is_google else self._pages
+        tries = _Tries()
+        while True:
+            try:
+                for page in pages(prefix, last):
+                    yield page
+                    last = parse_object_uri(page[-1].uri).key
+                    tries = _Tries()
+            except Temporary:
+                if tries.are_over():
+                    raise
+            else:
+                return
 
     def state(self, uri: str) -> ObjectRef | None:
         """Give an object's present state; None where there is none. Errors are those of `list`."""
@@ -151,7 +164,7 @@ class ObjectClient:
         except Exception as error:  # noqa: BLE001 - obstore raises what has no common base
             raise self._error(error) from None
 
-    def part(self, ref: ObjectRef, start: int, end: int) -> Part:
+    def part(self, ref: ObjectRef, start: int, end: int) -> bytes:
         """Read bytes of an object, as far as it has them.
 
         Raises
@@ -159,6 +172,15 @@ class ObjectClient:
         Unread
             In one of its kinds.
         """
+        tries = _Tries()
+        while True:
+            try:
+                return self._part(ref, start, end)
+            except Unreachable as fault:
+                if not isinstance(fault.error, Temporary) or tries.are_over():
+                    raise
+
+    def _part(self, ref: ObjectRef, start: int, end: int) -> bytes:
         import obstore  # noqa: PLC0415 - only buckets need it
 
         key = parse_object_uri(ref.uri).key
@@ -168,21 +190,20 @@ class ObjectClient:
         if ref.version:
             wanted["version" if self._is_google else "if_match"] = ref.version
         try:
-            answer = obstore.get(self._store, key, options=wanted)
-            data = bytes(answer.bytes())
+            data = bytes(obstore.get(self._store, key, options=wanted).bytes())
         except (FileNotFoundError, obstore.exceptions.PreconditionError):
             raise Changed from None
         except Exception as error:  # noqa: BLE001 - obstore raises what has no common base
             raise self._fault(error) from None
         if len(data) < min(end, ref.size) - start:
             raise Changed
-        return Part(data, answer.attributes.get("Storage-Class", ""))
+        return data
 
-    def _pages(self, prefix: str) -> Iterator[Iterable[ObjectRef]]:
+    def _pages(self, prefix: str, after: str) -> Iterator[Sequence[ObjectRef]]:
         import obstore  # noqa: PLC0415 - only buckets need it
 
         try:
-            for page in obstore.list(self._store, prefix or None, chunk_size=_PAGE):
+            for page in obstore.list(self._store, prefix or None, offset=after or None, chunk_size=_PAGE):
                 yield [self._ref(meta) for meta in page]
         except obstore.exceptions.InvalidPathError:
             raise Failed(
@@ -196,12 +217,13 @@ class ObjectClient:
         uri = str(self.bucket.with_key(meta["path"]))
         return ObjectRef(uri, meta["size"], meta["e_tag"] or "", timestamp(meta["last_modified"]), "")
 
-    def _google_pages(self, prefix: str) -> Iterator[Iterable[ObjectRef]]:
+    def _google_pages(self, prefix: str, after: str) -> Iterator[Sequence[ObjectRef]]:
         from dicombq.stores import objects  # noqa: PLC0415 - half a second of imports
 
         try:
-            for page in objects.list_pages(self.bucket.with_key(prefix), self.options):
-                yield list(map(self._google_ref, page))
+            for page in objects.list_pages(self.bucket.with_key(prefix), self.options, after):
+                if refs := [self._google_ref(blob) for blob in page if blob.name != after]:
+                    yield refs
         except NotFound:
             raise self._no_bucket() from None
 
@@ -209,7 +231,7 @@ class ObjectClient:
         uri = str(self.bucket.with_key(blob.name))
         return ObjectRef(uri, blob.size, str(blob.generation), timestamp(blob.updated), blob.storage_class or "")
 
-    def _google_part(self, key: str, ref: ObjectRef, start: int, end: int) -> Part:
+    def _google_part(self, key: str, ref: ObjectRef, start: int, end: int) -> bytes:
         """Read bytes of an object whose name obstore does not take."""
         from dicombq.stores import objects  # noqa: PLC0415 - half a second of imports
 
@@ -217,7 +239,8 @@ class ObjectClient:
             bucket = objects.open_bucket(self.bucket, self.options)
             with objects.errors(self.bucket.with_key(key)):
                 blob = bucket.blob(key, generation=int(ref.version))
-                return Part(blob.download_as_bytes(start=start, end=end - 1, raw_download=True, checksum=None))
+                data: bytes = blob.download_as_bytes(start=start, end=end - 1, raw_download=True, checksum=None)
+                return data
         except NotFound:
             raise Changed from None
         except DicombqError as error:
@@ -245,19 +268,20 @@ class ObjectClient:
         scheme, what = self.bucket.scheme, f"[{self.bucket}]"
         text = str(error)
         status = _STATUS.search(text)
+        code = status[1] if status else ""
         if isinstance(error, DicombqError):
             return error
-        if isinstance(error, exceptions.UnauthenticatedError) or "169.254." in text:  # where machines get theirs
+        if code == "401" or isinstance(error, exceptions.UnauthenticatedError) or _MACHINE in text:
             return NotAuthenticated(f"there are no usable credentials for {what}", _CREDENTIALS[scheme])
-        if isinstance(error, exceptions.PermissionDeniedError):
+        if code == "403":
             return self.not_permitted()
-        if isinstance(error, FileNotFoundError) or (status and status[1] == "404"):
+        if code == "404":
             return self._no_bucket()
-        if status and status[1] not in _TEMPORARY:
-            return Failed(
-                f"{what} cannot be read: the server answered {status[1]}", "Check the region and the options."
-            )
-        why = f"the server answered {status[1]}" if status else "no connection"
+        if "redirect without LOCATION" in text:
+            return Failed(f"{what} is in another region", "Set AWS_REGION to the bucket's region.")
+        if code and code not in _TEMPORARY:
+            return Failed(f"{what} cannot be read: the server answered {code}")
+        why = f"the server answered {code}" if code else "no connection"
         return Temporary(f"{what} could not be read: {why}", "Run the command again later.")
 
     def not_permitted(self) -> NotPermitted:
@@ -266,6 +290,22 @@ class ObjectClient:
 
     def _no_bucket(self) -> NotFound:
         return NotFound(f"there is no bucket [{self.bucket.bucket}]", "Check its name.")
+
+
+class _Tries:
+    """Tries of what a client does not try again itself: it gives up where an answer ends early."""
+
+    def __init__(self) -> None:
+        self._deadline = time.monotonic() + PATIENCE
+        self._pause = 0.1
+
+    def are_over(self) -> bool:
+        """Tell whether it was tried for long enough; wait before the next try."""
+        if time.monotonic() > self._deadline:
+            return True
+        time.sleep(self._pause)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        return False
 
 
 def emulator() -> str:

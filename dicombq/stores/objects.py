@@ -78,6 +78,11 @@ def find(uri: ObjectUri, options: StoreOptions = PLAIN) -> Any:
         return bucket.get_blob(uri.key)
 
 
+def check_bucket(uri: ObjectUri) -> None:
+    """Refuse a bucket that is not there, or that may not be listed; errors are those of `list_objects`."""
+    next(iter(list_objects(uri)), None)
+
+
 def exists(uri: ObjectUri) -> bool:
     """Tell whether there is an object."""
     return find(uri) is not None
@@ -117,11 +122,12 @@ def list_objects(prefix: ObjectUri, options: StoreOptions = PLAIN) -> Iterator[A
     return itertools.chain.from_iterable(list_pages(prefix, options))
 
 
-def list_pages(prefix: ObjectUri, options: StoreOptions = PLAIN) -> Iterator[Iterable[Any]]:
-    """Stream what `list_objects` does, a page for each request."""
+def list_pages(prefix: ObjectUri, options: StoreOptions = PLAIN, start: str = "") -> Iterator[Iterable[Any]]:
+    """Stream what `list_objects` does, a page for each request, from a key on."""
     bucket = open_bucket(prefix, options)
     with errors(prefix):
-        yield from bucket.list_blobs(prefix=prefix.key, page_size=_PAGE, fields=_LISTED).pages
+        listed = bucket.list_blobs(prefix=prefix.key, page_size=_PAGE, fields=_LISTED, start_offset=start or None)
+        yield from listed.pages
 
 
 def delete(uris: Iterable[ObjectUri]) -> None:

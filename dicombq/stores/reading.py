@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from dicombq.rows.base import NotAnInstance, Unreadable
 from dicombq.rows.reader import read_row
 from dicombq.rows.record import Record
-from dicombq.stores.base import Failure, Found, InstanceRef, Result, Skipped
+from dicombq.stores.base import Failure, Found, InstanceRef, Result, Skipped, Store
+from dicombq.stores.filters import Filter
+from dicombq.table.mapping import MAX_ELEMENT_SIZE
 
+_AT_ONCE = 1000
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
@@ -61,3 +66,12 @@ class Reading:
         except Unreadable as error:
             return Failure(ref, error.code, error.reason)
         return Found(ref, row, contents.updated, contents.storage_class, contents.size)
+
+
+def read_store(store: Store[Any], wanted: Filter | None = None) -> Iterator[Result]:
+    """Read all headers of a store; what could not be listed is among the outcomes."""
+    listed = store.list(wanted=wanted)
+    while some := list(itertools.islice(listed, _AT_ONCE)):
+        yield from (entry for entry in some if isinstance(entry, Failure | Skipped))
+        refs = [entry for entry in some if not isinstance(entry, Failure | Skipped)]
+        yield from store.read(refs, Record, MAX_ELEMENT_SIZE)

@@ -20,6 +20,7 @@ from typing import Any
 
 from dicombq.errors import InvalidArgument, NotFound, StateDamaged, StoreExists
 from dicombq.names import Parent, StoreName, is_object_uri, is_store_name, parse_object_uri, store_name
+from dicombq.stores.archives import ArchiveStore, Openable
 from dicombq.stores.base import PLAIN, Store, StoreOptions
 from dicombq.stores.bucket import BucketStore
 from dicombq.stores.folder import FolderStore
@@ -197,15 +198,20 @@ def open_store(
     return registered.open()
 
 
+def is_web_url(text: str) -> bool:
+    """Tell whether a text is meant for the URL of a DICOMweb server."""
+    return _WEB.match(text) is not None
+
+
 def reopen_store(name: StoreName, source: str, options: StoreOptions) -> Store[Any]:
     """Give a store by its `source`; it may be gone, and need not be there to load rows."""
     if is_object_uri(source):
-        return BucketStore(name, parse_object_uri(source), options)
-    if _WEB.match(source):
+        return _with_archives(BucketStore(name, parse_object_uri(source), options))
+    if is_web_url(source):
         from dicombq.stores.dicomweb.store import DicomwebStore  # noqa: PLC0415 - requests is slow to import
 
         return DicomwebStore(name, source, options)
-    return FolderStore(name, Path(source), options)
+    return _with_archives(FolderStore(name, Path(source), options))
 
 
 def absolute_source(source: str, parent: Parent, options: StoreOptions) -> str:
@@ -215,8 +221,8 @@ def absolute_source(source: str, parent: Parent, options: StoreOptions) -> str:
 
 def _open_source(text: str, parent: Parent, options: StoreOptions) -> Store[Any]:
     if is_object_uri(text) and not os.path.exists(text):
-        return BucketStore.open(text, parent, options)
-    if _WEB.match(text) and not os.path.exists(text):
+        return _with_archives(BucketStore.open(text, parent, options))
+    if is_web_url(text) and not os.path.exists(text):
         from dicombq.stores.dicomweb.store import DicomwebStore  # noqa: PLC0415 - requests is slow to import
 
         return DicomwebStore.open(text, parent, options)
@@ -226,4 +232,8 @@ def _open_source(text: str, parent: Parent, options: StoreOptions) -> Store[Any]
             f"there is no folder [{printable(text)}], and URLs that begin with {scheme[0]} are not supported",
             "Copy the instances to a folder, or mount their bucket as one, and give its path.",
         )
-    return FolderStore.open(text, parent, options)
+    return _with_archives(FolderStore.open(text, parent, options))
+
+
+def _with_archives(store: Openable) -> Store[Any]:
+    return ArchiveStore(store) if store.options.archives else store

@@ -42,6 +42,14 @@ def open_private(path: Path, mode: str = "wb") -> BinaryIO:
     return cast("BinaryIO", open(path, mode, opener=lambda name, flags: os.open(name, flags, _PRIVATE)))
 
 
+def make_folders(folder: Path) -> None:
+    """Make a folder that only its owner can look into, and those above it, where they are missing; all survive."""
+    if not folder.is_dir():
+        make_folders(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(folder.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make a folder's new names survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

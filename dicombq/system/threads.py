@@ -67,6 +67,12 @@ class Threads:
             call()
 
 
+def interruptible(function: Callable[[], T]) -> T:
+    """Call a function in a thread, so that Ctrl-C does not wait for it."""
+    with Threads(1) as threads:
+        return threads.submit(function).result()
+
+
 def in_a_thread(items: Iterable[T]) -> Iterator[T]:
     """Iterate in a thread, one item ahead, so that Ctrl-C does not wait for the next one."""
     iterator, end = iter(items), object()

@@ -50,6 +50,8 @@ class Load:
         A folder for files that the warehouse writes on the way.
     longest_row
         Bytes of the longest row, as JSON.
+    uris
+        Objects in Cloud Storage in place of files; only BigQuery reads them.
     """
 
     files: Sequence[Path]
@@ -58,6 +60,7 @@ class Load:
     job_id: str
     scratch: Path
     longest_row: int = 0
+    uris: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,9 @@ PATIENCE = 300.0
 MAX_GZIP_SIZE = 4_000_000_000
 """Bytes of a compressed file in a load job; larger loads are sent uncompressed."""
 
+MAX_SOURCES = 10_000
+"""Objects that one load job reads."""
+
 _SEARCH = 30.0
 """Seconds for which a job is looked for that may have been made: it is not found everywhere at once."""
 
@@ -237,24 +240,27 @@ class BigQueryWarehouse:
                 grown = bigquery.Table(_id(table), [bigquery.SchemaField.from_api_repr(field) for field in schema])
                 self._client.update_table(grown, ["schema"], retry=self._retry)  # no ETag: it may be sent twice
         config.schema = [bigquery.SchemaField.from_api_repr(field) for field in schema]
-        return self._upload(table, load, config, job_id, location)
+        return self._insert(table, load, config, job_id, location)
 
-    def _upload(
+    def _insert(
         self, table: BigQueryTable, load: Load, config: bigquery.LoadJobConfig, job_id: str, location: str | None
     ) -> bigquery.LoadJob:
+        """Make a job, of what lies in a bucket or of what is sent with it."""
+        named: Any = {"job_id": job_id, "location": location, "project": self._project, "job_config": config}
         body = load.scratch / "upload"
         try:
+            if load.uris:
+                if len(load.uris) > MAX_SOURCES:
+                    raise Failed(
+                        f"[{table}] would be loaded from {len(load.uris):,} objects; BigQuery takes {MAX_SOURCES:,}",
+                        "Export again without --staging.",
+                    )
+                with self._passing_on_interrupts(job_id, location):
+                    return self._client.load_table_from_uri(list(load.uris), _id(table), retry=self._retry, **named)
             size = _join(load.files, body)
             with body.open("rb") as file, self._passing_on_interrupts(job_id, location):
                 return self._client.load_table_from_file(
-                    file,
-                    _id(table),
-                    size=size,
-                    num_retries=_UPLOAD_RETRIES,
-                    job_id=job_id,
-                    location=location,
-                    project=self._project,
-                    job_config=config,
+                    file, _id(table), size=size, num_retries=_UPLOAD_RETRIES, **named
                 )
         except (GoogleAPICallError, RetryError, *NETWORK) as error:
             # the answer may be lost, not the job

@@ -32,6 +32,7 @@ def test_the_list_tells_where_each_property_is_set(run: Run, here: Path, monkeyp
         "location": ("ward", "file"),
         "dataset": ("dicom", "default"),
         "warehouse": ("", "unset"),
+        "staging": ("", "unset"),
         "maximum_bytes_billed": ("", "unset"),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,6 +53,9 @@ class ListStore:
                 assert isinstance(result.ref, NotedRef)
                 yield result.ref
 
+    def original(self, ref: NotedRef, updated: str) -> AbstractContextManager[Iterator[bytes]]:
+        raise NotImplementedError
+
     def read(self, refs: Iterable[NotedRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         by_ref = {result.ref: result for result in self.results}
         for ref in refs:
@@ -97,7 +101,9 @@ class Stage:
 
     def duplicates(self) -> Iterator[Duplicate]:
         """Find the rows that give way."""
-        return find_duplicates(self.area.files(receipt.keys for receipt in self.receipts if receipt.rows), self.folder)
+        return find_duplicates(
+            self.area.key_files(receipt.keys for receipt in self.receipts if receipt.rows), self.folder
+        )
 
     def rows_of(self, receipt: Receipt) -> list[dict[str, Any]]:
         with self.area.open_rows(receipt.file) as rows:

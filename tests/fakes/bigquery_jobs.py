@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 import re
+import urllib.error
+import urllib.parse
+import urllib.request
 import uuid
 from dataclasses import dataclass, field
 
@@ -238,7 +242,8 @@ class JobStore(TableStore):
         if table is None and job.load.get("createDisposition") == "CREATE_NEVER":
             raise ApiError(404, "notFound", f"Not found: Table {project}:{dataset_name}.{name}")
         schema = _planned_schema(job.load, table)
-        rows = read_rows(job.media, schema, self.row_limit)
+        media = [_object(uri) for uri in job.load.get("sourceUris") or []] or [job.media]
+        rows = [row for body in media for row in read_rows(body, schema, self.row_limit)]
         if table is None:
             table = Table(project, dataset_name, name, {}, dataset.location)
             dataset.tables[name] = table
@@ -247,6 +252,19 @@ class JobStore(TableStore):
         table.replace_rows(rows if truncated else [*table.rows, *rows])
         table.changed()
         return len(rows)
+
+
+def _object(uri: str) -> bytes:
+    """Read an object from the server that stands for Cloud Storage, as BigQuery does from Cloud Storage."""
+    bucket, _, key = uri.removeprefix("gs://").partition("/")
+    host = os.environ["STORAGE_EMULATOR_HOST"]
+    path = f"/storage/v1/b/{bucket}/o/{urllib.parse.quote(key, safe='')}?alt=media"
+    try:
+        with urllib.request.urlopen(f"{host}{path}") as answer:
+            data: bytes = answer.read()
+            return data
+    except urllib.error.HTTPError:
+        raise ApiError(404, "notFound", f"Not found: URI {uri}") from None
 
 
 def _load_of(body: Json) -> Json:
@@ -263,7 +281,6 @@ def _load_of(body: Json) -> Json:
 def _check_options(load: Json) -> None:
     simulated: dict[str, tuple[object, tuple[object, ...]]] = {
         "sourceFormat": (load.get("sourceFormat"), ("NEWLINE_DELIMITED_JSON",)),
-        "sourceUris": (load.get("sourceUris"), (None, [])),
         "autodetect": (load.get("autodetect"), (None, False)),
         "maxBadRecords": (int(load.get("maxBadRecords") or 0), (0,)),
         "ignoreUnknownValues": (load.get("ignoreUnknownValues"), (None, False)),

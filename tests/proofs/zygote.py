@@ -143,6 +143,7 @@ def serve() -> None:
     import dicombq.cli.progress
     import dicombq.export.task
     import dicombq.operations.jobs
+    import dicombq.transfer.tasks
     import dicombq.warehouses.bigquery
     import dicombq.warehouses.duckdb  # noqa: F401 - what is forked has imported it
 

@@ -13,6 +13,7 @@ import pytest
 
 from dicombq.errors import NotFound
 from dicombq.names import Parent
+from dicombq.rows.base import Unreadable
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
 from dicombq.stores.base import PLAIN, Failure, Found, Result, Skipped, Store
@@ -46,7 +47,8 @@ def test_all_that_lies_there_is_listed_and_read_whatever_its_name(place: Place, 
     assert found.keys() == set(names)
     for result in found.values():
         assert isinstance(result, Found)
-        assert (result.size, result.storage_class) == (len(INSTANCE), "STANDARD")
+        assert result.size == len(INSTANCE)
+        assert result.storage_class == ("" if place.uri.startswith("s3://") else "STANDARD")
         assert result.row.uids == ("1.2.13.1", "1.2.14.1", "1.2.24.1")
         assert "2026" <= result.updated <= "9"
         assert result.updated.endswith("Z")
@@ -67,6 +69,20 @@ def test_references_go_through_json_and_a_store_through_pickle(anywhere: Place, 
     assert [again.ref(json.loads(json.dumps(ref))) for ref in refs] == refs
     assert isinstance(next(again.read(refs, Record, 1 << 20)), Found)
     assert store.options == PLAIN
+
+
+def test_the_original_is_given_byte_for_byte(place: Place, home: Path) -> None:
+    data = instance(element(0x00420011, "OB", bytes(9_000_000)))
+    place.put("ü #1.dcm", data)
+    store = opened(place.uri, home)
+    [found] = store.read(store.list(), Record, 1 << 20)
+    assert isinstance(found, Found)
+    with store.original(found.ref, found.updated) as pieces:
+        assert b"".join(pieces) == data
+    place.put("ü #1.dcm", INSTANCE)
+    with pytest.raises(Unreadable, match="changed") as raised, store.original(found.ref, found.updated) as pieces:
+        list(pieces)
+    assert raised.value.code == "ABORTED"
 
 
 def test_a_store_is_named_after_the_last_part_of_its_source(place: Place, home: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dicombq.errors import InvalidArgument, NotFound, NotPermitted
-from dicombq.stores.filters import MAX_LINE, Filter, load_filter, read_filter
+from dicombq.stores.filters import MAX_LINE, BadLine, Filter, FilterLine, is_uid, load_filter, read_filter
 from tests.gcs_server import GcsBucket
 
 INSTANCE = ("1.2", "1.2.3", "1.2.3.4")
@@ -130,3 +130,27 @@ def test_a_filter_that_may_not_be_read_is_told_so(tmp_path: Path) -> None:
     (tmp_path / "filter").touch(mode=0)
     with pytest.raises(NotPermitted, match="may not be read"):
         read_filter(str(tmp_path / "filter"))
+
+
+def test_all_lines_that_are_no_paths_are_told_to_who_asks_for_them() -> None:
+    text = f"/studies/1.2\nbad\n{'x' * 5000}\n/studies/1.2/series/1.2.3\n"
+    found = Filter("f", io.BytesIO(text.encode()), tolerant=True)
+    assert [line for line in found.entries() if isinstance(line, BadLine)] == [
+        BadLine(2, "is not the path of a study, series or instance"),
+        BadLine(3, f"has more than {MAX_LINE:,} bytes"),
+    ]
+    assert found.matching(INSTANCE) == [1, 4]
+    with pytest.raises(InvalidArgument, match="names no study"):
+        Filter("f", io.BytesIO(b"\n"), tolerant=True)
+
+
+@pytest.mark.parametrize("uids", [("1",), ("1", "2"), ("1", "2", "3")])
+def test_a_line_is_written_as_it_is_read(uids: tuple[str, ...]) -> None:
+    line = FilterLine(1, uids)
+    assert [*read(line.path).lines()] == [line]
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", "1/2", "a", "1" * 65, "1\n", "\u0661", ".1"])
+def test_what_makes_no_part_of_a_path_is_no_uid(text: str) -> None:
+    assert not is_uid(text)
+    assert is_uid("1.2.840")

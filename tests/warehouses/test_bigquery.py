@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import traceback
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from dicombq.table.view import view_query
 from dicombq.warehouses.base import LoadResult, Parameter
 from dicombq.warehouses.bigquery import BigQueryWarehouse
 from tests.fakes.bigquery import BigQueryFake, Fault
+from tests.gcs_server import GcsBucket
 from tests.tables import ID, NAME, make_load, record
 
 TABLE = BigQueryTable("p", "d", "t")
@@ -262,17 +264,36 @@ def test_a_value_that_does_not_fit_is_not_told(bigquery: BigQueryFake, exporter:
     assert CANARY not in printed(failure.value)
 
 
+def test_more_objects_than_one_job_reads_are_refused(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dicombq.warehouses.bigquery.MAX_SOURCES", 1)
+    load = dataclasses.replace(make_load(exporter.folder, [], [ID]), uris=["gs://b/1", "gs://b/2"])
+    with pytest.raises(Failed, match="from 2 objects; BigQuery takes 1"):
+        exporter.warehouse.load(TABLE, load)
+
+
+@pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.UNAVAILABLE, Fault.DROP])
+def test_objects_are_loaded_once_whatever_becomes_of_the_answer(
+    exporter: Exporter, bigquery: BigQueryFake, gcs_bucket: GcsBucket, fault: Fault
+) -> None:
+    load = make_load(exporter.folder, [{"Id": 1}, {"Id": 2}], [ID])
+    gcs_bucket.put("rows.ndjson.gz", load.files[0].read_bytes())
+    bigquery.fail("jobs.insert", fault)
+    uri = f"{gcs_bucket.uri}/rows.ndjson.gz"
+    assert exporter.warehouse.load(TABLE, dataclasses.replace(load, files=[], uris=[uri])).rows == 2
+    assert len(bigquery.jobs) == 1
+
+
 @pytest.fixture
 def overtaken(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> Exporter:
     """Let somebody else fill the table after the exporter looked at it."""
-    upload: Callable[..., Any] = exporter.warehouse._upload
+    insert: Callable[..., Any] = exporter.warehouse._insert
 
     def filled_first(*arguments: Any) -> Any:
         other = make_load(exporter.folder, [{"Id": 7}], [ID, NAME], job_id="other")
         BigQueryWarehouse("p").load(TABLE, other)
-        return upload(*arguments)
+        return insert(*arguments)
 
-    monkeypatch.setattr(exporter.warehouse, "_upload", filled_first)
+    monkeypatch.setattr(exporter.warehouse, "_insert", filled_first)
     return exporter
 
 

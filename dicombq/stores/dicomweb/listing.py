@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dicombq.errors import DicombqError, Failed, NotFound
+from dicombq.errors import DicombqError, Failed, NotFound, NotPermitted
 from dicombq.stores.base import Failure
 from dicombq.stores.dicomweb.search import Item, Repeats, Search, can_be_asked_for, path_of
 
@@ -45,11 +45,11 @@ class DicomwebRef(NamedTuple):
         return self.base + self.path
 
 
-def reason_of(error: DicombqError) -> str:
-    """Say why something that was listed cannot be had."""
+def failure_of(ref: DicomwebRef, error: DicombqError) -> Failure:
+    """Make a failure of what a server says of a study, a series or an instance."""
     if isinstance(error, NotFound):
-        return "listed, but the server does not have it, or several with the same UIDs"
-    return error.message
+        return Failure(ref, "NOT_FOUND", "listed, but the server does not have it, or several with the same UIDs")
+    return Failure(ref, "PERMISSION_DENIED" if isinstance(error, NotPermitted) else "UNAVAILABLE", error.message)
 
 
 @dataclass(frozen=True)
@@ -168,11 +168,14 @@ class Listing:
 
     def _amiss(self, uids: tuple[str, ...], error: DicombqError) -> Failure:
         self.search.server.raise_if_down(error)
-        return Failure(self._ref(uids), error.status, reason_of(error))
+        return failure_of(self._ref(uids), error)
 
     def _incomplete(self, item: Item, count: int) -> Failure:
-        reason = f"the server counts {item.total:,} instances here, and lists {count:,}"
-        return Failure(self._ref(item.uids), "UNAVAILABLE", reason)
+        return Failure(
+            self._ref(item.uids),
+            "UNAVAILABLE",
+            f"the server counts {item.total:,} instances here, and lists {count:,}",
+        )
 
     def _unnamed(self, item: Item) -> Failure:
         return Failure(self._ref(item.uids), "INVALID_ARGUMENT", "listed without UIDs to ask for it by")

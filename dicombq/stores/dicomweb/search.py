@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from dicombq.errors import Failed
-from dicombq.stores.dicomweb.server import Server
+from dicombq.stores.dicomweb.server import CHECK_URL, Server
 
 PAGE = 500
 """Items that are asked for at once; a server may give fewer."""
@@ -66,6 +66,10 @@ class Search:
     """Asks a server."""
 
     server: Server
+
+    def probe(self) -> None:
+        """Ask for one study, without much patience: whatever answers, answers searches."""
+        self._page("/studies", "studies", (), 0, 1, patient=False)
 
     def pages(self, level: str, *around: str, total: int | None = None) -> Iterator[list[Item]]:
         """Stream what is there, in pages, each item once; several with the same UIDs stand on the same page.
@@ -121,13 +125,15 @@ class Search:
         offset: int,
         limit: int,
         match: dict[str, str] | None = None,
+        *,
+        patient: bool = True,
     ) -> list[Item]:
         query = {"limit": str(limit), "offset": str(offset), **(match or {})}
-        answer = self.server.get_json(path, query)
+        answer = self.server.get_json(path, query, patient=patient)
         if answer is None:
             return []
         if not isinstance(answer, list):
-            raise Failed(f"[{self.server.host}] answers a search with something else than a list")
+            raise Failed(f"[{self.server.host}] answers a search with something else than a list", CHECK_URL)
         return [_item(model, level, around) for model in answer]
 
 

@@ -42,14 +42,11 @@ _CREDENTIALS = (
     "Set DICOMBQ_DICOMWEB_USERNAME and DICOMBQ_DICOMWEB_PASSWORD_FILE, or DICOMBQ_DICOMWEB_TOKEN_FILE; "
     "`~/.netrc` is read too."
 )
-_CHECK_URL = "Check the URL: it is the base of DICOMweb, as https://host/dicom-web."
+CHECK_URL = "Check the URL: it is the base of DICOMweb, as https://host/dicom-web."
+"""A hint."""
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
-
-
-class AnswerTooLong(Failed):
-    """An answer has more than `MAX_ANSWER` bytes."""
 
 
 def check_url(text: str) -> str:
@@ -182,7 +179,7 @@ class Server:
         status = answer.status_code
         if status < 300 or (status == 409 and answer.request.method == "POST"):
             return
-        said = f"the DICOMweb server [{self.host}] answered {status}"
+        said = self._answered(status)
         if status in _BUSY or status == 500:
             again = _Again(Temporary(said, "Run the command again later."), _retry_after(answer))
             again.attempts = len(_DELAYS) if status in _BUSY else 2  # 500 is often an instance's fault, and stays
@@ -192,8 +189,11 @@ class Server:
         if status == 403:
             raise NotPermitted(f"{said}: that is not permitted", self._role())
         if status in (404, 410):
-            raise NotFound(f"{said}: there is no such thing", _CHECK_URL)
-        raise Failed(said, f"{_CHECK_URL} The server's own log may say more.")
+            raise NotFound(f"{said}: there is no such thing", CHECK_URL)
+        raise Failed(said, f"{CHECK_URL} The server's own log may say more.")
+
+    def _answered(self, status: int) -> str:
+        return f"the DICOMweb server [{self.host}] answered {status}"
 
     def _role(self) -> str:
         if urlsplit(self.base).hostname == GOOGLE_HOST:
@@ -206,16 +206,16 @@ class Server:
             for chunk in answer.iter_content(_CHUNK):
                 body += chunk
                 if len(body) > MAX_ANSWER:
-                    raise AnswerTooLong(f"an answer of [{self.host}] has more than {MAX_ANSWER >> 20} MiB")
+                    raise Failed(f"an answer of [{self.host}] has more than {MAX_ANSWER >> 20} MiB")
         if not body.strip():
             return None
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:
             kind = answer.headers.get("Content-Type", "something").partition(";")[0]
-            raise NotFound(
+            raise Failed(
                 f"[{self.host}] answers with {printable(kind)}, not with DICOM JSON",
-                f"{_CHECK_URL} A sign-in page means that credentials are missing.",
+                f"{CHECK_URL} A sign-in page means that credentials are missing.",
             ) from None
 
 

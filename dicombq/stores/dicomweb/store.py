@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, BinaryIO
 
 from dicombq.dicom.values import timestamp
 from dicombq.errors import DicombqError, Failed, InvalidArgument, NotFound
@@ -18,7 +18,7 @@ from dicombq.rows.dicomjson import read_row
 from dicombq.rows.record import Record
 from dicombq.stores.base import PLAIN, Failure, Found, Result, StoreOptions
 from dicombq.stores.dicomweb import files
-from dicombq.stores.dicomweb.listing import DicomwebRef, Listing, reason_of
+from dicombq.stores.dicomweb.listing import DicomwebRef, Listing, failure_of
 from dicombq.stores.dicomweb.search import INSTANCE, Search, path_of, uid_of
 from dicombq.stores.dicomweb.server import Server, check_url, server_at
 from dicombq.stores.filters import Filter, digest
@@ -55,10 +55,8 @@ class DicomwebStore:
         ------
         InvalidArgument
             Where that is no URL of a server, or holds a password, or options are given that are for other kinds.
-        NotFound
-            Where something else than DICOMweb answers.
-        NotAuthenticated, NotPermitted, Temporary, Failed
-            As the server, or its absence, has it.
+        NotFound, NotAuthenticated, NotPermitted, Temporary, Failed
+            Where the server does not answer a search, as it or its absence has it.
         """
         base = check_url(url)
         if options != PLAIN:
@@ -69,9 +67,7 @@ class DicomwebStore:
         else:
             name = StoreName(parent, base.rpartition("/")[2])
         store = cls(name, base)
-        answer = store.server.get_json("/studies", {"limit": "1"}, patient=False)
-        if not isinstance(answer, list | None):
-            raise NotFound(f"[{store.server.host}] does not answer a search for studies with a list", "Check the URL.")
+        Search(store.server).probe()
         return store
 
     @property
@@ -142,13 +138,51 @@ class DicomwebStore:
                     yield Failure(ref, error.code, error.reason)
                 except DicombqError as error:
                     self.server.raise_if_down(error)
-                    yield Failure(ref, error.status, reason_of(error))
+                    yield failure_of(ref, error)
                 else:
                     yield Found(ref, row, timestamp(dt.datetime.now(dt.timezone.utc)), "STANDARD", None)
 
-    def original(self, ref: DicomwebRef) -> AbstractContextManager[Iterator[bytes]]:
-        """Open an instance's file, as `dicombq.stores.dicomweb.files.retrieve` does."""
-        return files.retrieve(self.server, ref.path)
+    @contextlib.contextmanager
+    def original(self, ref: DicomwebRef, updated: str) -> Iterator[Iterator[bytes]]:
+        """Open an instance's file; errors are those of `read`, and of the protocol."""
+        del updated  # the server does not tell it
+        with contextlib.ExitStack() as stack:
+            with self._unreadable(ref):
+                pieces = stack.enter_context(files.retrieve(self.server, ref.path))
+            yield self._pieces(ref, pieces)
+
+    def store(self, uids: tuple[str, str, str], file: BinaryIO) -> files.Stored:
+        """Send an instance; a server may leave alone one that it has, or replace it: ask `has` before.
+
+        Parameters
+        ----------
+        file
+            The instance's file, seekable.
+
+        Raises
+        ------
+        Unreadable
+            Where the server refuses this instance.
+        DicombqError
+            Where it takes none.
+        """
+        ref = DicomwebRef(self.base, *uids)
+        with self._unreadable(ref):
+            return files.store(self.server, file)
+
+    def _pieces(self, ref: DicomwebRef, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        with self._unreadable(ref):
+            yield from pieces
+
+    @contextlib.contextmanager
+    def _unreadable(self, ref: DicomwebRef) -> Iterator[None]:
+        """Turn what the server says of one instance into what is wrong with it."""
+        try:
+            yield
+        except DicombqError as error:
+            self.server.raise_if_down(error)
+            failure = failure_of(ref, error)
+            raise Unreadable(failure.code, failure.reason) from None
 
     def _series_metadata(self, refs: Sequence[DicomwebRef]) -> dict[str, Any]:
         """Read a series at once where that pays; what it does not give is asked for one by one."""

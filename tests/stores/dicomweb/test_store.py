@@ -10,7 +10,7 @@ import pydicom
 import pydicom.data
 import pytest
 
-from dicombq.errors import Failed, InvalidArgument, NotAuthenticated, NotFound, NotPermitted, Temporary
+from dicombq.errors import Failed, InvalidArgument, NotAuthenticated, NotPermitted, Temporary
 from dicombq.names import Parent
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
@@ -235,9 +235,9 @@ def test_options_of_other_stores_are_refused(fake: DicomwebFake) -> None:
         DicomwebStore.open(fake.url, Parent(), StoreOptions(archives=True))
 
 
-def test_a_server_of_another_kind_is_not_found(fake: DicomwebFake) -> None:
+def test_a_server_of_another_kind_is_refused(fake: DicomwebFake) -> None:
     fake.always = reply(200, b'{"version": 1}', "application/json")
-    with pytest.raises(NotFound, match="list"):
+    with pytest.raises(Failed, match="list"):
         store_of(fake)
 
 
@@ -334,7 +334,7 @@ def test_what_cannot_be_asked_for_is_a_failure(fake: DicomwebFake) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [(404, "NOT_FOUND"), (403, "PERMISSION_DENIED"), (400, "UNKNOWN"), (500, "UNAVAILABLE")]
+    ("status", "code"), [(404, "NOT_FOUND"), (403, "PERMISSION_DENIED"), (400, "UNAVAILABLE"), (500, "UNAVAILABLE")]
 )
 def test_a_study_that_cannot_be_listed_is_a_failure(fake: DicomwebFake, status: int, code: str) -> None:
     fake.instances = [model("1", "2", "3"), model("2", "2", "3")]
@@ -475,15 +475,15 @@ def test_an_instance_that_is_gone_is_a_failure_and_no_other_is(fake: DicomwebFak
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
-        (reply(200, b"[]"), "UNKNOWN"),
-        (reply(200, json.dumps([model("1", "2", "9")]).encode()), "UNKNOWN"),
-        (reply(204), "UNKNOWN"),
+        (reply(200, b"[]"), "UNAVAILABLE"),
+        (reply(200, json.dumps([model("1", "2", "9")]).encode()), "UNAVAILABLE"),
+        (reply(204), "UNAVAILABLE"),
         (reply(403), "PERMISSION_DENIED"),
         (reply(500), "UNAVAILABLE"),
         (break_off, "UNAVAILABLE"),
         (reset, "UNAVAILABLE"),
         (reply(200, json.dumps([model("1", "2", "0", t00100020=7)]).encode()), "INVALID_ARGUMENT"),
-        (reply(200, b"<html>", "text/html"), "NOT_FOUND"),
+        (reply(200, b"<html>", "text/html"), "UNAVAILABLE"),
     ],
 )
 def test_metadata_that_are_none_are_a_failure(fake: DicomwebFake, answer: Any, code: str) -> None:
@@ -546,5 +546,5 @@ def test_an_instance_can_be_retrieved_as_a_file(fake: DicomwebFake) -> None:
     store = store_of(fake)
     (ref,) = listed(store)
     fake.always = reply(200, b"bytes", "application/dicom")
-    with store.original(ref) as pieces:
+    with store.original(ref, "") as pieces:
         assert b"".join(pieces) == b"bytes"

@@ -1,0 +1,1 @@
+"""Filter files: made of a table, and checked."""

@@ -1,0 +1,1 @@
+"""The files themselves: out of a store (`export gcs`) and into one (`import gcs`)."""
