@@ -136,15 +136,17 @@ def _source_and_sql(source: str | None, sql: str | None, file: Any, sample: str 
         raise InvalidArgument("several queries are given", "Give one: SQL, --file or --sample.")
     if sample:
         return source, ""
-    if file is not None:
-        return source, file.read()
-    if sql is None and source is not None and _is_sql(source):
+    if sql is None and file is None and source is not None and _is_sql(source):
         source, sql = None, source
-    if sql is not None and sql != "-":
-        return source, sql
-    if sys.stdin is None or sys.stdin.isatty():
+    if file is not None:
+        text = file.read()
+    elif sql is not None and sql != "-":
+        text = sql
+    else:
+        text = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    if not text.strip():
         raise InvalidArgument("no query is given", "Give one: SQL, --file, --sample, or on stdin.")
-    return source, sys.stdin.read()
+    return source, text
 
 
 def _is_sql(text: str) -> bool:

@@ -281,7 +281,8 @@ def _usage_message(error: click.UsageError) -> str:
     if isinstance(error, click.BadOptionUsage):
         return f"argument {error.option_name}: expected one argument"
     if isinstance(error, click.BadParameter) and error.param:
-        name = error.param.opts[0] if error.param.opts[0].startswith("-") else error.param.opts[0].upper()
+        flag = error.param.opts[0]
+        name = flag if flag.startswith("-") else (error.param.metavar or flag.upper()).strip("[]")
         return (
             f"argument {name}: {'Must be specified.' if isinstance(error, click.MissingParameter) else error.message}"
         )

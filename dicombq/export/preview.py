@@ -1,4 +1,7 @@
-"""What an export would do: its plan, a listing, and the headers of a few instances. Nothing is written."""
+"""What an export would do: its plan, a listing, and the headers of a few instances. Nothing is written.
+
+Duplicates are not known from a few, so that the rows may be fewer.
+"""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_two_queries_or_none_are_refused(run: Run, exported: Path, here: Path, m
     monkeypatch.setattr(sys, "stdin", None)
     assert "no query is given" in run("query", "dicom.scans").err
     type_in(monkeypatch, "")
-    assert "there is no query in the text" in run("query").err
+    assert run("query").code == 2
 
 
 def test_a_file_that_is_not_there_is_refused(run: Run, here: Path) -> None:
@@ -161,6 +161,19 @@ def test_a_folder_without_instances_is_told(run: Run, here: Path) -> None:
 def test_a_store_has_no_warehouse(run: Run, scans: Path) -> None:
     result = run("query", "scans", COUNT, "--warehouse=bq://p")
     assert (result.code, "Leave it out to ask a store" in result.err) == (2, True)
+
+
+def test_what_is_no_query_is_refused_as_it_was_written(run: Run, scans: Path) -> None:
+    assert "only a query can be run" in run("query", "scans", "DROP TABLE instances").err
+
+
+def test_an_element_that_no_instance_has_is_told_as_such(run: Run, scans: Path) -> None:
+    result = run("query", "scans", "SELECT CTDIvol FROM instances")
+    assert result.code == 1
+    assert result.err.splitlines()[-2:] == [
+        "ERROR: (dicombq.query) there is no column [CTDIvol].",
+        "An element that no instance has is no column.",
+    ]
 
 
 def test_a_source_that_is_not_there_is_not_found(run: Run, here: Path) -> None:

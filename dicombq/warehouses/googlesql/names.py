@@ -61,6 +61,8 @@ def with_aliases(sql: str, aliases: Mapping[str, str]) -> str:
         trees = [tree for tree in sqlglot.parse(sql, read="bigquery") if tree]
     except (SqlglotError, RecursionError):
         return sql
+    if not all(isinstance(tree, exp.Query) for tree in trees):
+        return sql
     for table, start, end in sorted(_tables(trees), key=lambda found: found[1], reverse=True):
         if target := aliases.get(".".join(part.name for part in table.parts)):
             name = "" if table.alias else f" AS `{table.name}`"
