@@ -7,6 +7,7 @@ already and as numbers; bulk data stands elsewhere, is never fetched, and is nam
 from __future__ import annotations
 
 import binascii
+import contextlib
 import datetime as dt
 import re
 import struct
@@ -15,7 +16,7 @@ from typing import Any
 
 from dicombq.dicom import tags
 from dicombq.dicom.dictionary import effective_vr, is_private, is_private_creator, private_block
-from dicombq.dicom.text import DEFAULT
+from dicombq.dicom.text import DEFAULT, escape
 from dicombq.dicom.values import NAME_GROUPS, NUMBER_CODES, TEXT_VRS, Value, as_text, split_text, utc_offset
 from dicombq.rows.base import Row, Unreadable
 from dicombq.rows.record import Instance, Record
@@ -171,14 +172,14 @@ def _number_of(tag: int, vr: str, value: object) -> Value:
 
 
 def _number_in(vr: str, text: str) -> Value:
-    try:
-        if vr in ("FL", "FD"):
+    if vr in ("FL", "FD"):
+        with contextlib.suppress(ValueError):
             return _single(float(text)) if vr == "FL" else float(text)
-    except ValueError:
-        return text
-    if vr == "AT":
-        return int(text, 16) if _TAG.fullmatch(text) else text
-    return int(text) if _INTEGER.fullmatch(text) and int(text) in _INTEGERS else text
+    elif vr == "AT" and _TAG.fullmatch(text):
+        return int(text, 16)
+    elif _INTEGER.fullmatch(text) and int(text) in _INTEGERS:
+        return int(text)
+    return escape(text)[0]
 
 
 def _single(value: float) -> float:

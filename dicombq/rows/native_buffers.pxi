@@ -87,6 +87,9 @@ cdef class Input:
                 value = value << 8 | data[byte]
         return value
 
+    cdef inline unsigned int tag(self, long long position, bint little) except? 0:
+        return <unsigned int> (self.number(position, 2, little) << 16 | self.number(position + 2, 2, little))
+
     cdef inline int byte(self, long long position) except -1:
         return self.at(position, 1)[0]
 

@@ -4,7 +4,7 @@
 cdef enum:
     MAX_SLOTS = 50_000      # elements of all places; beyond that all is forgotten before the next file
     MAX_NEW_SLOTS = 100_000  # and in the middle of a file it is given up
-    MAX_COLUMN_SETS = 4096
+    MAX_COLUMN_SETS = 262_144  # columns in all sets that are remembered
     MAX_CONTEXTS = 256
     MAX_AFTER = 64  # of each context, and bytes of a value
 
@@ -15,6 +15,8 @@ cdef enum Step:
     SEQUENCE = 3
     MARK = 4
 
+cdef set _LONG_VRS = {vr[0] << 8 | vr[1] for vr in part10.LONG_VRS}
+cdef object _START = handlers.Context()
 cdef dict _STEPS = {
     handlers.Step.ADD: ADD,
     handlers.Step.SKIP: SKIP,
@@ -80,11 +82,14 @@ cdef class Slot:
 cdef class Node:
     """A place: the data set, or the items of a sequence."""
 
+    cdef object record_type
+    cdef bint implicit, little
     cdef str path
     cdef int depth
     cdef object found
     """The sequence's column."""
     cdef bytes head
+    """What stands before its items."""
     cdef dict slots
     cdef Slot start
     """Its `next` is the first element."""
@@ -104,6 +109,7 @@ cdef class Table:
     cdef dict numbers
     cdef dict sets
     """By the numbers of the columns that a row has, each as four bytes."""
+    cdef Py_ssize_t set_sizes
     cdef dict creators
     cdef list creator_names
     cdef dict contexts
@@ -118,12 +124,13 @@ cdef class Table:
         key = record_type, implicit, little
         found = self.roots.get(key)
         if found is None:
-            found = self.roots[key] = self.node(record_type, "", 0, None, b"")
+            found = self.roots[key] = self.node(record_type, implicit, little, "", 0)
         return found
 
-    cdef Node node(self, object record_type, str path, int depth, object found, bytes head):
+    cdef Node node(self, object record_type, bint implicit, bint little, str path, int depth):
         cdef Node node = Node()
-        node.path, node.depth, node.found, node.head, node.slots, node.start = path, depth, found, head, {}, Slot()
+        node.record_type, node.implicit, node.little, node.path, node.depth = record_type, implicit, little, path, depth
+        node.slots, node.start = {}, Slot()
         node.other_column = self.number(path + OTHER_ELEMENTS.name) if record_type is Record else -1
         return node
 
@@ -170,13 +177,60 @@ cdef class Table:
         """Give the set of columns with these numbers; the same one for the same numbers."""
         found = self.sets.get(numbers)
         if found is None:
-            if len(self.sets) > MAX_COLUMN_SETS:
-                self.sets.clear()
             each = memoryview(numbers).cast("i")
+            self.set_sizes += len(each)
+            if self.set_sizes > MAX_COLUMN_SETS:
+                self.sets.clear()
+                self.set_sizes = len(each)
             found = self.sets[numbers] = frozenset([self.names[number] for number in each])
         return found
 
-    cdef Slot slot(self, object record_type, Node node, unsigned long long key, object handler, bint written_wide):
+    cdef Slot find(self, Node node, unsigned long long key, dict creators, Around around, long long previous):
+        """Find an element of a place, by its tag and VR and by what it depends on; made where it is new."""
+        cdef Slot slot = node.slots.get(key)
+        if slot is None:
+            slot = self.make(node, key, 0, False)
+        if slot.ambiguous:
+            handlers.check_sign(slot.tag, around.context, previous)
+            key |= 1 + around.signed
+        elif slot.follows_creator and creators is not None:
+            key |= <int> creators.get(slot.tag >> 8, 0)
+        if key != slot.key:
+            found = node.slots.get(key)
+            slot = self.make(node, key, key & 0xFFFF, True) if found is None else found
+        return slot
+
+    cdef Slot make(self, Node node, unsigned long long key, int variant, bint known):
+        """Ask what an element is; `known` is whether the variant is its private creator, or its sign."""
+        cdef unsigned int tag = <unsigned int> (key >> 32)
+        cdef int vr = <int> (key >> 16 & 0xFFFF)
+        cdef Slot slot
+        if self.count > MAX_NEW_SLOTS:
+            raise HandOver("more different elements than an instance has")
+        written = bytes((vr >> 8, vr & 0xFF)) if vr or not (node.implicit or tag >> 16 == 0xFFFE) else None
+        ambiguous = handlers.is_ambiguous(tag, written)
+        follows_creator = handlers.depends_on_creator(tag, written)
+        creator = self.creator_names[variant] if follows_creator else ""
+        handler = handlers.handler(tag, written, creator, ambiguous and variant == 2, node.little)
+        slot = self.slot(node, key, handler, vr in _LONG_VRS)
+        slot.ambiguous, slot.follows_creator = ambiguous and not known, follows_creator and not known
+        node.slots[key] = slot
+        return slot
+
+    cdef Node inner(self, Node node, Slot slot):
+        """Give the place of a sequence's items; None where the record does not hold it."""
+        if not slot.inner_known:
+            slot.inner_known = True
+            found = node.record_type(Instance(), node.path, None, 0, node.depth).place(slot.tag, "SQ")
+            if found is not None:
+                is_model = node.record_type is MetadataRecord
+                head = f'"{slot.tag:08X}":{{"vr":"SQ","Value":' if is_model else f'"{found.name}":'
+                path, depth = f"{node.path}{found.name}.", node.depth + 1
+                slot.inner = self.node(node.record_type, node.implicit, node.little, path, depth)
+                slot.inner.found, slot.inner.head = found, f",{head}".encode()
+        return slot.inner
+
+    cdef Slot slot(self, Node node, unsigned long long key, object handler, bint written_wide):
         """Decide all that follows from an element's handler and place."""
         cdef Slot slot = Slot()
         self.count += 1
@@ -186,13 +240,13 @@ cdef class Table:
         slot.is_creator = is_private_creator(handler.tag)
         slot.is_bulk_pixels = handler.tag in tags.PIXEL_DATA
         slot.is_datetime = handler.found.vr == "DT"
-        slot.is_repeating = handler.found.kind is Kind.REPEATING and record_type is Record
+        slot.is_repeating = handler.found.kind is Kind.REPEATING and node.record_type is Record
         slot.is_before_sign = _START.inside(handler.tag) is not _START
         slot.uid, slot.column = -1, -1
         slot.how = How()
         slot.how.little = handler.little_endian
         if slot.step == ADD:
-            _decide(self, slot, record_type, node)
+            _decide(self, slot, node.record_type, node)
         return slot
 
 
@@ -257,3 +311,14 @@ cdef int _decide_way(Slot slot, object found, bint model) except -1:
             how.way = _WAYS.get(vr, TEXT)
             how.keeps_empty = vr == "PN"
     return 0
+
+
+cdef Table _table = Table()
+
+
+cdef Table table():
+    """Give the table that all files share."""
+    global _table
+    if _table.count > MAX_SLOTS:
+        _table = Table()
+    return _table

@@ -1,8 +1,7 @@
-# Plain values to JSON. What is decided here: printable ASCII, Latin-1 and UTF-8 text; dates up to the 28th and other days
-# that each such month has; times of the day to the second; DT to the second, in UTC; names; integers; finite floats.
-# All else is answered by NOT_PLAIN, and is for `dicombq.dicom.values`, which knows every rule.
+# Plain values to JSON. What is decided here: printable ASCII, Latin-1 and UTF-8 text; dates of days that stand in every
+# such month, as the 29th of February does not; times of HHMM or HHMMSS; DT to the second, in UTC; names; and numbers
+# (`native_numbers.pxi`). All else is answered by NOT_PLAIN, and is for `dicombq.dicom.values`, which knows every rule.
 
-from libc.math cimport fabs, floor, isfinite
 
 cdef enum Answer:
     WRITTEN = 0
@@ -32,16 +31,6 @@ cdef enum Letters:
 
 cdef list _GROUPS = [b'"%s":' % name.encode() for name in NAME_GROUPS]
 cdef list _COMPONENTS = [b'"%s":' % name.encode() for name in NAME_COMPONENTS]
-cdef double[23] _TENS
-
-cdef int _fill_tens() except -1:
-    cdef int each
-    for each in range(23):
-        _TENS[each] = 10.0 ** each
-    return 0
-
-_fill_tens()
-
 
 @cython.final
 cdef class How:
@@ -174,7 +163,7 @@ cdef int _write_date(Output out, Input data, long long start, long long stop) ex
 
 
 cdef int _put_day(Output out, Input data, long long start) except -1:
-    """Write a day that stands in every such month, which the 29th of February does not."""
+    """Write YYYYMMDD."""
     cdef long long year = data.digits(start, 4), month = data.digits(start + 4, 2), day = data.digits(start + 6, 2)
     if year < 1 or not 1 <= month <= 12 or not 1 <= day <= 31:
         return NOT_PLAIN
@@ -310,108 +299,4 @@ cdef int _write_model_name(
         return WRITTEN
     out.replace(begin, 0x7B)
     out.put_byte(0x7D)
-    return WRITTEN
-
-
-cdef int _write_decimal(Output out, Input data, long long start, long long stop, bint integer) except -1:
-    """Write a DS or IS as a number, one of at most fifteen digits without an exponent."""
-    cdef bint negative = data.byte(start) == 0x2D
-    cdef long long point, whole, part = 0
-    cdef int digits = 0
-    if negative or data.byte(start) == 0x2B:
-        start += 1
-    point = data.find(0x2E, start, stop)
-    if point == start or stop - start > 15 or (integer and point < stop):
-        return NOT_PLAIN
-    whole = data.digits(start, <int> (point - start))
-    if point < stop:
-        digits = <int> (stop - point - 1)
-        part = data.digits(point + 1, digits)
-    if whole < 0 or part < 0:
-        return NOT_PLAIN
-    if integer:
-        out.put_integer(negative, whole)
-        return WRITTEN
-    # both are exact, so that the quotient is the double next to the text
-    _put_float(out, negative, (whole * <long long> _TENS[digits] + part) / _TENS[digits])
-    return WRITTEN
-
-
-cdef int _put_float(Output out, bint negative, double size) except -1:
-    """Write a finite float by its sign and size, in its shortest form.
-
-    A decimal of at most fifteen digits that is read as this float is its shortest form: no two of them are read as the
-    same float. Others are orjson's.
-    """
-    cdef int digits
-    cdef double scaled
-    cdef unsigned long long number
-    if size == 0 or 1e-4 <= size < 1e15:
-        for digits in range(10):
-            scaled = floor(size * _TENS[digits] + 0.5)
-            if scaled >= 1e15:
-                break
-            if scaled / _TENS[digits] == size:
-                number = <unsigned long long> scaled
-                if negative:
-                    out.put_byte(0x2D)
-                out.put_integer(False, number // <unsigned long long> _TENS[digits])
-                out.put_byte(0x2E)
-                return out.put_padded(number if digits else 0, max(digits, 1))
-    return out.put(orjson.dumps(-size if negative else size))
-
-
-cdef int _write_numbers(Output out, Input data, How how, long long start, long long stop) except -1:
-    if (stop - start) % how.size or (not how.many and stop - start != how.size):
-        return NOT_PLAIN
-    if how.many:
-        out.put_byte(0x5B)
-    while True:
-        if how.quoted:
-            out.put_byte(0x22)
-        if _write_number(out, data, how, start) != WRITTEN:
-            return NOT_PLAIN
-        if how.quoted:
-            out.put_byte(0x22)
-        start += how.size
-        if start >= stop:
-            break
-        out.put_byte(0x2C)
-    if how.many:
-        out.put_byte(0x5D)
-    return WRITTEN
-
-
-cdef int _write_number(Output out, Input data, How how, long long start) except -1:
-    cdef unsigned long long value
-    cdef unsigned int bits
-    cdef double number
-    cdef float single
-    if how.way == TAG or how.way == MODEL_TAG:
-        value = data.number(start, 2, how.little) << 16 | data.number(start + 2, 2, how.little)
-        if how.way == MODEL_TAG:
-            out.put(b'"%08X"' % value)
-        else:
-            out.put_integer(False, value)
-        return WRITTEN
-    value = data.number(start, how.size, how.little)
-    if how.way == FLOAT:
-        if how.size == 4:
-            bits = <unsigned int> value
-            memcpy(&single, &bits, 4)
-            number = single
-        else:
-            memcpy(&number, &value, 8)
-        if not isfinite(number):
-            return NOT_PLAIN
-        _put_float(out, value >> (how.size * 8 - 1) != 0, fabs(number))
-        return WRITTEN
-    if not value >> (how.size * 8 - 1):
-        out.put_integer(False, value)
-    elif how.signed:
-        out.put_integer(True, (~value & (<unsigned long long> 0xFFFFFFFFFFFFFFFF >> (64 - how.size * 8))) + 1)
-    elif how.size < 8:
-        out.put_integer(False, value)
-    else:
-        return NOT_PLAIN
     return WRITTEN

@@ -17,7 +17,7 @@ from dicombq.dicom.dictionary import is_private_creator, lookup, private_block
 from dicombq.dicom.text import DEFAULT
 from dicombq.dicom.values import Json, parse, utc_offset
 from dicombq.rows import part10, window
-from dicombq.rows.base import FarFile, HandOver, NotAnInstance, Row
+from dicombq.rows.base import HandOver, NotAnInstance, Row
 from dicombq.rows.handlers import NOTED, Context, Handler, Step, find, has_long_length
 from dicombq.rows.part10 import Encoding
 from dicombq.rows.record import Instance, Record
@@ -272,10 +272,10 @@ class _Walker(window.Window):
         if handler.tag in tags.PIXEL_DATA and handler.step is Step.DROP:
             place.record.drop(handler.found.name)
             self._has_pixel_data = self._has_pixel_data or place.is_top
-            return self._skip_fragments(start, end)
+            return self.skip_fragments(start, end, self._little_endian)
         is_sequence = handler.step is Step.SEQUENCE
         if self._implicit and lookup(handler.tag) is None:
-            is_sequence = self._read_mark(start, end)[0] == tags.ITEM
+            is_sequence = self.read_mark(start, end, self._little_endian)[0] == tags.ITEM
         if not is_sequence:
             raise HandOver("a value of undefined length that is no sequence")
         before = place.record.mark() if place.is_top else None
@@ -301,7 +301,7 @@ class _Walker(window.Window):
         while is_open or position < end:
             if position > limit:  # of undefined length, or in one: that is left out
                 items.clear()
-            mark, length = self._read_mark(position, end)
+            mark, length = self.read_mark(position, end, self._little_endian)
             position += 8
             if is_open and mark == tags.SEQUENCE_DELIMITATION_ITEM and not length:
                 break
@@ -319,35 +319,3 @@ class _Walker(window.Window):
             is_used = is_used or item.used
         record.add_sequence(handler.tag, found, items, used=is_used)
         return position
-
-    def _skip_fragments(self, position: int, end: int) -> int:
-        """Pass over the fragments of encapsulated pixel data (PS3.5 A.4) without reading them."""
-        is_table = True
-        while True:
-            mark, length = self._read_mark(position, end)
-            position += 8
-            if mark == tags.SEQUENCE_DELIMITATION_ITEM and not length:
-                return position
-            if mark != tags.ITEM or length == tags.UNDEFINED_LENGTH:
-                raise HandOver("pixel data that is not encapsulated in items")
-            last_frame = self._last_frame(position, length, end) if is_table and isinstance(self.file, FarFile) else 0
-            position += length + last_frame
-            is_table = False
-
-    def _last_frame(self, table: int, length: int, end: int) -> int:
-        """Give the offset of the last frame in a Basic Offset Table: each one before it would be a request."""
-        if not length:
-            return 0
-        position = table + length
-        offset = int.from_bytes(self.take(position - 4, position), "little")
-        if length % 4 or self._read_mark(position + offset, end)[0] != tags.ITEM:
-            raise HandOver("a Basic Offset Table that does not fit")
-        return offset
-
-    def _read_mark(self, position: int, end: int) -> tuple[int, int]:
-        """Read a tag and a length of four bytes behind it."""
-        head = self.take(position, min(position + 8, end))
-        if len(head) < 8:
-            raise HandOver("a sequence that ends early")
-        group, number = self._tag.unpack_from(head)
-        return group << 16 | number, self._long.unpack_from(head, 4)[0]

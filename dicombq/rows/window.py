@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from typing import BinaryIO
 
+from dicombq.dicom import tags
 from dicombq.rows import part10
-from dicombq.rows.base import HandOver
+from dicombq.rows.base import FarFile, HandOver
 
 PREFIX = 16 << 10
 """Bytes of the first read; most headers are shorter."""
@@ -16,6 +18,8 @@ MAX_HEADER = 64 << 20
 
 _READ_AHEAD = 1 << 20
 _BEHIND_A_GAP = 1 << 10  # what was passed over, such as fragments of pixel data, is as a rule followed by more of it
+
+_LITTLE, _BIG = struct.Struct("<HHL"), struct.Struct(">HHL")
 
 
 class Window:
@@ -59,6 +63,39 @@ class Window:
         if len(data) < length:
             raise HandOver("a file shorter than its size")
         self.base, self.buffer = start, kept + data
+
+    def read_mark(self, position: int, end: int, little_endian: bool) -> tuple[int, int]:
+        """Read the tag of an item or a delimiter, and its length."""
+        head = self.take(position, min(position + 8, end))
+        if len(head) < 8:
+            raise HandOver("a sequence that ends early")
+        group, number, length = _LITTLE.unpack(head) if little_endian else _BIG.unpack(head)
+        return group << 16 | number, length
+
+    def skip_fragments(self, position: int, end: int, little_endian: bool) -> int:
+        """Pass over the fragments of encapsulated pixel data (PS3.5 A.4) without reading them; give where they end."""
+        is_table = True
+        while True:
+            mark, length = self.read_mark(position, end, little_endian)
+            position += 8
+            if mark == tags.SEQUENCE_DELIMITATION_ITEM and not length:
+                return position
+            if mark != tags.ITEM or length == tags.UNDEFINED_LENGTH:
+                raise HandOver("pixel data that is not encapsulated in items")
+            if is_table and isinstance(self.file, FarFile):
+                position += self._last_frame(position, length, end)
+            position += length
+            is_table = False
+
+    def _last_frame(self, table: int, length: int, end: int) -> int:
+        """Give the offset of the last frame in a Basic Offset Table: each one before it would be a request."""
+        if not length:
+            return 0
+        position = table + length
+        offset = int.from_bytes(self.take(position - 4, position), "little")
+        if length % 4 or self.read_mark(position + offset, end, little_endian=True)[0] != tags.ITEM:
+            raise HandOver("a Basic Offset Table that does not fit")
+        return offset
 
     def inflate(self, position: int) -> None:
         """Go on at the start of the data set that is deflated from a position on."""

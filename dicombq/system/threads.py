@@ -6,6 +6,7 @@ import contextlib
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import TypeVar
@@ -71,6 +72,18 @@ def interruptible(function: Callable[[], T]) -> T:
     """Call a function in a thread, so that Ctrl-C does not wait for it."""
     with Threads(1) as threads:
         return threads.submit(function).result()
+
+
+def in_threads(calls: Iterable[Callable[[], T]], count: int) -> Iterator[T]:
+    """Call functions in so many threads, and no more of them ahead; give their results in their order."""
+    ahead: deque[Future[T]] = deque()
+    with Threads(count) as threads:
+        for call in calls:
+            ahead.append(threads.submit(call))
+            if len(ahead) > count:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def in_a_thread(items: Iterable[T]) -> Iterator[T]:

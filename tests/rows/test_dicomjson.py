@@ -265,7 +265,23 @@ def test_no_value_is_in_a_notice() -> None:
 
 @pytest.mark.parametrize("vr", ["US", "SL", "SV", "UV", "AT", "FL", "FD", "DS", "IS", "LO", "PN", "DA"])
 def test_odd_numbers_make_a_row_that_a_warehouse_takes(vr: str) -> None:
-    odd = [2**64 - 1, -(2**63), 1e300, -1e300, 1.5, -0.0, "9" * 30, "-1e999", "NaN", "1_0", "\u0663", "", None, "\\"]
+    odd = [
+        2**64 - 1,
+        -(2**63),
+        1e300,
+        -1e300,
+        1.5,
+        -0.0,
+        "9" * 30,
+        "-1e999",
+        "NaN",
+        "\0",
+        "1_0",
+        "\u0663",
+        "",
+        None,
+        "\\",
+    ]
     for tag in ("00280010", "00720026", "00189073", "00180050", "00720082", "00100010", "00091001"):
         for value in odd:
             for record_type in (Record, MetadataRecord):

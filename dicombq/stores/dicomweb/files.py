@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from email.message import Message
 from enum import Enum
 from typing import Any, BinaryIO
 
@@ -47,16 +46,14 @@ def retrieve(server: Server, path: str) -> Iterator[Iterator[bytes]]:
     Temporary
         Also between two pieces, where the answer breaks off: what came before is not the whole instance.
     """
-    with server.stream(path, _ANY_SYNTAX) as answer:
-        kind = Message()
-        kind["Content-Type"] = answer.headers.get("Content-Type", "")
-        pieces: Iterator[bytes] = answer.iter_content(_CHUNK)
-        boundary = kind.get_boundary()
-        if kind.get_content_maintype() == "multipart" and boundary:
-            pieces = _only_part(pieces, boundary)
-        elif kind.get_content_type() not in (_DICOM, "application/octet-stream"):
-            raise Failed(f"[{server.host}] answers with {kind.get_content_type()}, not with an instance")
-        yield pieces
+    with server.stream(path, _ANY_SYNTAX) as (headers, pieces):
+        kind, boundary = headers.get_content_type(), headers.get_boundary()
+        if headers.get_content_maintype() == "multipart" and boundary:
+            yield _only_part(pieces, boundary)
+        elif kind in (_DICOM, "application/octet-stream"):
+            yield pieces
+        else:
+            raise Failed(f"[{server.host}] answers with {kind}, not with an instance")
 
 
 def _only_part(pieces: Iterator[bytes], boundary: str) -> Iterator[bytes]:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from itertools import chain
+from typing import NamedTuple, TypeVar
 
 from dicombq.errors import DicombqError, Failed, NotFound, NotPermitted
 from dicombq.stores.base import Failure
 from dicombq.stores.dicomweb.search import Item, Repeats, Search, can_be_asked_for, path_of
+from dicombq.system.threads import in_threads
+
+T = TypeVar("T")
+
+THREADS = 4
+"""Requests of one process at a time: enough for a server that is far away, and not too many for one that is small."""
 
 
 class DicomwebRef(NamedTuple):
@@ -67,21 +75,21 @@ class Listing:
 
     def everything(self) -> Iterator[DicomwebRef | Failure]:
         """List all studies."""
-        count = 0
+        studies = (study for page in self.search.pages("studies") for study in _merged(page))
         try:
-            for page in self.search.pages("studies"):
-                count += len(page)
-                for item in _merged(page):
-                    yield from self._study(item)
-        except Repeats:
+            yield from _each(partial(self._study, study) for study in studies)
+        except Repeats as repeats:
             raise Failed(
-                f"the DICOMweb server [{self.search.server.host}] lists {count:,} studies, and the same again when it "
-                "is asked for more: there may be others",
+                f"the DICOMweb server [{self.search.server.host}] lists {repeats.listed:,} studies, and the same again "
+                "when it is asked for more: there may be others",
                 "Name the studies in a file, and give it with --filter-config-gcs-uri.",
             ) from None
 
-    def place(self, *uids: str) -> Iterator[DicomwebRef | Failure]:
-        """List a study, or a series of it; nothing where there is none."""
+    def places(self, places: Iterable[tuple[str, ...]]) -> Iterator[DicomwebRef | Failure]:
+        """List studies, and series, that are named by their UIDs; nothing where there is none."""
+        return _each(partial(self._place, place) for place in places)
+
+    def _place(self, uids: tuple[str, ...]) -> Iterator[DicomwebRef | Failure]:
         is_series = len(uids) == 2
         try:
             found = self.search.find("series" if is_series else "studies", *uids)
@@ -182,6 +190,15 @@ class Listing:
 
 
 _REPEATS = "the server gives the same page again and again: there may be more instances here than it lists"
+
+
+def _each(calls: Iterable[Callable[[], Iterator[T]]]) -> Iterator[T]:
+    """Give what each call gives, some of them ahead."""
+    return chain.from_iterable(in_threads((partial(_all, call) for call in calls), THREADS))
+
+
+def _all(call: Callable[[], Iterator[T]]) -> list[T]:
+    return [*call()]
 
 
 def _merged(items: Iterable[Item]) -> Iterator[Item]:

@@ -24,7 +24,11 @@ _COUNTS = {"studies": "00201208", "series": "00201209"}
 
 
 class Repeats(Exception):
-    """A server gives the same page again, whatever is asked for."""
+    """A server gives the same pages again, whatever is asked for; it listed so many items."""
+
+    def __init__(self, listed: int) -> None:
+        super().__init__()
+        self.listed = listed
 
 
 class Item(NamedTuple):
@@ -97,7 +101,7 @@ class Search:
             new = [item for item in page if item not in seen]
             if not new:
                 if offset != len(page) or not self._ignores_limit(path, level, around, offset):
-                    raise Repeats
+                    raise Repeats(offset)
                 return
             yield new
             seen.update(new)

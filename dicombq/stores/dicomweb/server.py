@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from email.message import Message
 from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -112,14 +113,19 @@ class Server:
         return self._ask(lambda: self._request("GET", path, JSON, params=query), self._json_of, delays)
 
     @contextmanager
-    def stream(self, path: str, accept: str) -> Iterator[Response]:
-        """Open an answer whose body is read as it comes; an answer that breaks off is `Temporary`."""
+    def stream(self, path: str, accept: str) -> Iterator[tuple[Message, Iterator[bytes]]]:
+        """Open an answer: its headers, and its body in pieces as they arrive; one that breaks off is `Temporary`."""
         with self._ask(lambda: self._request("GET", path, accept), lambda answer: answer, self._delays) as answer:
-            try:
-                with _breaks(self.host):
-                    yield answer
-            except _Again as again:
-                raise again.error from None
+            headers = Message()
+            headers["Content-Type"] = answer.headers.get("Content-Type", "")
+            yield headers, self._pieces(answer)
+
+    def _pieces(self, answer: Response) -> Iterator[bytes]:
+        try:
+            with _breaks(self.host):
+                yield from answer.iter_content(_CHUNK)
+        except _Again as again:
+            raise again.error from None
 
     def post(self, path: str, body: Iterable[bytes], content_type: str) -> tuple[int, Any]:
         """Send a body, anew for each attempt; give the status and the answer, which tells what was stored.

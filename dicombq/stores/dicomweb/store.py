@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Any, BinaryIO
+from functools import partial
+from itertools import chain, groupby
+from typing import Any, BinaryIO, NamedTuple
 
 from dicombq.dicom.values import timestamp
 from dicombq.errors import DicombqError, Failed, InvalidArgument, NotFound
@@ -18,11 +19,12 @@ from dicombq.rows.dicomjson import read_row
 from dicombq.rows.record import Record
 from dicombq.stores.base import PLAIN, Failure, Found, Result, StoreOptions
 from dicombq.stores.dicomweb import files
-from dicombq.stores.dicomweb.listing import DicomwebRef, Listing, failure_of
+from dicombq.stores.dicomweb.listing import THREADS, DicomwebRef, Listing, failure_of
 from dicombq.stores.dicomweb.search import INSTANCE, Search, path_of, uid_of
 from dicombq.stores.dicomweb.server import Server, check_url, server_at
 from dicombq.stores.filters import Filter, digest
 from dicombq.system.files import printable
+from dicombq.system.threads import in_threads
 
 _SHARE = 4
 """A series is read at once where at least so many of its instances are wanted: one in four."""
@@ -112,10 +114,9 @@ class DicomwebStore:
             raise InvalidArgument(f"[{printable(prefix)}] is no study or series of [{self.base}]")
         listing = Listing(self.base, Search(self.server))
         if match:
-            yield from _only(listing.place(*filter(None, match.groups())), wanted)
+            yield from _only(listing.places([tuple(filter(None, match.groups()))]), wanted)
         elif wanted:
-            for place in _places(wanted):
-                yield from _only(listing.place(*place), wanted)
+            yield from _only(listing.places(_places(wanted)), wanted)
         else:
             yield from listing.everything()
 
@@ -127,20 +128,14 @@ class DicomwebStore:
         NotAuthenticated, Temporary
             Where the server gives nothing any more.
         """
-        for _, group in groupby(refs, lambda ref: ref.uids[:2]):
-            series = [*group]
-            models = self._series_metadata(series)
-            for ref in series:
-                try:
-                    model = models[ref.instance].pop(0) if models.get(ref.instance) else self._metadata(ref)
-                    row = read_row(model, record_type, max_element_size)
-                except Unreadable as error:
-                    yield Failure(ref, error.code, error.reason)
-                except DicombqError as error:
-                    self.server.raise_if_down(error)
-                    yield failure_of(ref, error)
-                else:
-                    yield Found(ref, row, timestamp(dt.datetime.now(dt.timezone.utc)), "STANDARD", None)
+        reader = _Reader(self.server)
+        series = ([*group] for _, group in groupby(refs, lambda ref: ref.uids[:2]))
+        each = in_threads((partial(reader.series, group) for group in series), THREADS)
+        for metadata in chain.from_iterable(each):
+            if isinstance(metadata, Failure):
+                yield metadata
+            else:
+                yield _found(metadata, record_type, max_element_size)
 
     @contextlib.contextmanager
     def original(self, ref: DicomwebRef, updated: str) -> Iterator[Iterator[bytes]]:
@@ -184,26 +179,56 @@ class DicomwebStore:
             failure = failure_of(ref, error)
             raise Unreadable(failure.code, failure.reason) from None
 
-    def _series_metadata(self, refs: Sequence[DicomwebRef]) -> dict[str, Any]:
-        """Read a series at once where that pays; what it does not give is asked for one by one."""
-        if len(refs) == 1 or len(refs) * _SHARE < refs[0].siblings:
-            return {}
+
+class _Metadata(NamedTuple):
+    ref: DicomwebRef
+    model: Any
+    read_at: str
+
+
+@dataclass(frozen=True)
+class _Reader:
+    server: Server
+
+    def series(self, refs: list[DicomwebRef]) -> list[_Metadata | Failure]:
+        """Read instances of a series: at once where that pays, and one by one what is missing then."""
+        at_once = len(refs) > 1 and len(refs) * _SHARE >= refs[0].siblings
+        models = self._series_metadata(refs[0]) if at_once else {}
+        return [self._metadata(ref, models.get(ref.instance)) for ref in refs]
+
+    def _series_metadata(self, ref: DicomwebRef) -> dict[str, list[Any]]:
         try:
-            answer = self.server.get_json(f"{path_of(refs[0].study, refs[0].series)}/metadata")
+            answer = self.server.get_json(f"{path_of(ref.study, ref.series)}/metadata")
         except DicombqError as error:
             self.server.raise_if_down(error)
             return {}
-        models: dict[str, Any] = {}
+        models: dict[str, list[Any]] = {}
         for model in answer if isinstance(answer, list) else ():
             models.setdefault(uid_of(model, INSTANCE), []).append(model)
         return models
 
-    def _metadata(self, ref: DicomwebRef) -> Any:
+    def _metadata(self, ref: DicomwebRef, known: list[Any] | None) -> _Metadata | Failure:
+        try:
+            model = known.pop(0) if known else self._instance_metadata(ref)
+        except DicombqError as error:
+            self.server.raise_if_down(error)
+            return failure_of(ref, error)
+        return _Metadata(ref, model, timestamp(dt.datetime.now(dt.timezone.utc)))
+
+    def _instance_metadata(self, ref: DicomwebRef) -> Any:
         answer = self.server.get_json(f"{ref.path}/metadata")
         model = answer[0] if isinstance(answer, list) and len(answer) == 1 else answer
         if uid_of(model, INSTANCE) != ref.instance:
             raise Failed("the server gives something else than the instance's metadata")
         return model
+
+
+def _found(metadata: _Metadata, record_type: type[Record], max_element_size: int) -> Found | Failure:
+    try:
+        row = read_row(metadata.model, record_type, max_element_size)
+    except Unreadable as error:
+        return Failure(metadata.ref, error.code, error.reason)
+    return Found(metadata.ref, row, metadata.read_at, "STANDARD", None)
 
 
 def _only(listed: Iterator[DicomwebRef | Failure], wanted: Filter | None) -> Iterator[DicomwebRef | Failure]:

@@ -64,6 +64,12 @@ def test_an_answer_that_breaks_off_is_temporary(fake: DicomwebFake, answer: Answ
         read(fake.url)
 
 
+def test_an_error_of_whoever_takes_the_bytes_stays_what_it_is(fake: DicomwebFake) -> None:
+    fake.always = reply(200, b"bytes", "application/dicom")
+    with pytest.raises(OSError, match="disk full"), retrieve(Server(fake.url), PATH):
+        raise OSError("disk full")
+
+
 @pytest.mark.parametrize(
     "answer", [reply(200, b"<html>", "text/html"), reply(200, b"no boundary, Doe^Jane", MULTIPART)]
 )

@@ -246,7 +246,7 @@ def test_a_study_is_listed_at_once(fake: DicomwebFake) -> None:
     store = store_of(fake)
     fake.requests.clear()
     assert [ref.siblings for ref in listed(store)] == [2] * 4
-    assert fake.paths == ["/studies", "/studies/1/instances", "/studies"]
+    assert sorted(fake.paths) == ["/studies", "/studies", "/studies/1/instances"]
 
 
 def not_by_study(handler: Handler) -> None:
@@ -393,10 +393,9 @@ def test_only_what_a_filter_names_is_asked_for(fake: DicomwebFake) -> None:
         *("1/1.0/1.0.0", "1/1.0/1.0.1", "1/1.1/1.1.0", "1/1.1/1.1.1"),
         "2/2.1/2.1.0",
     }
-    assert fake.paths == [
-        *("/studies", "/studies/1/instances"),
+    assert sorted(fake.paths) == [
+        *("/studies", "/studies", "/studies/1/instances"),
         *("/studies/2/series", "/studies/2/series/2.1/instances"),
-        "/studies",
     ]
     assert names(listed(store, prefix="studies/2", wanted=wanted)) == {"2/2.1/2.1.0"}
 
