@@ -219,7 +219,7 @@ def test_a_query_is_a_table_with_null_and_lists(run: Run, scans: Path) -> None:
         'A          5     ["ORIGINAL", "PRIMARY"]',
         "NULL       NULL  []",
     ]
-    assert run("query", sql, "--format=csv").out.splitlines()[2] == ",,"
+    assert run("query", sql, "--format=csv").out.splitlines()[2] == ",,[]"
     [first, second] = json.loads(run("query", sql, "--format=json").out)
     assert first == {"PatientID": "A", "Rows": "5", "ImageType": ["ORIGINAL", "PRIMARY"]}
     assert second["PatientID"] is None

@@ -152,7 +152,7 @@ class JobStore(TableStore):
         limit = configuration["query"].get("maximumBytesBilled")
         over = limit is not None and int(limit) < self.query_bytes
         if not (configuration.get("dryRun") or over):
-            raise ApiError(501, "notImplemented", "the fake runs no queries")
+            raise ApiError(400, "notImplemented", "This fake of BigQuery runs load jobs only.")
         self.queries.append(configuration["query"])
         status: Json = {"state": "DONE"}
         if over:
