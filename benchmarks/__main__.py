@@ -6,7 +6,7 @@ import argparse
 import platform
 from collections.abc import Callable
 
-from benchmarks import cold, exports, listing, memory, readers
+from benchmarks import buckets, cold, exports, listing, memory, readers
 from dicombq.engines.local import usable_cores
 
 
@@ -18,7 +18,9 @@ def main() -> None:
     )
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="how often it measures; default: 5")
     parser.add_argument("--quick", action="store_true", help="a tenth of the files")
-    parser.add_argument("--only", choices=["readers", "exports", "memory", "listing", "cold"], help="one section")
+    parser.add_argument(
+        "--only", choices=["readers", "exports", "memory", "listing", "buckets", "cold"], help="one section"
+    )
     options = parser.parse_args()
 
     def files(default: int) -> int:
@@ -29,6 +31,7 @@ def main() -> None:
         "exports": lambda: exports.section({files(20_000): options.repeat // 2 or 1, files(4000): options.repeat}),
         "memory": lambda: memory.section(files(100_000)),
         "listing": lambda: listing.section(files(200_000), options.repeat),
+        "buckets": lambda: buckets.section(files(500), options.repeat),
         "cold": lambda: cold.section(options.repeat),
     }
     print(f"{usable_cores()} cores, {platform.python_implementation()} {platform.python_version()}")

@@ -109,10 +109,11 @@ def test_what_is_no_dicom_is_left_out_unless_its_name_claims_it(place: Place, ho
     assert isinstance(scan, Failure)
 
 
-def test_a_dicomdir_is_left_out(place: Place, home: Path) -> None:
-    place.put("DICOMDIR", part10(sequence(0x00041220, element(0x00041430, "CS", "PATIENT"))))
-    result = read(opened(place.uri, home))["DICOMDIR"]
-    assert result == Skipped(result.ref, "a DICOMDIR")
+def test_a_dicomdir_is_left_out_whatever_its_name(place: Place, home: Path) -> None:
+    for name in ("DICOMDIR", "DICOMDIR.dcm"):
+        place.put(name, part10(sequence(0x00041220, element(0x00041430, "CS", "PATIENT"))))
+    results = read(opened(place.uri, home)).values()
+    assert [result == Skipped(result.ref, "a DICOMDIR") for result in results] == [True, True]
 
 
 def test_what_is_cut_off_is_a_failure(place: Place, home: Path) -> None:
