@@ -329,15 +329,19 @@ class _Token:
     def __init__(self) -> None:
         import google.auth  # noqa: PLC0415 - slow to import
 
-        self._credentials: Any = google.auth.default(scopes=[_SCOPE])[0]
+        from dicombq.system.google_errors import google_errors  # noqa: PLC0415 - as slow
+
+        with google_errors("Cloud Storage", "the bucket", _ROLES["gs"]):
+            self._credentials: Any = google.auth.default(scopes=[_SCOPE])[0]
 
     def __call__(self) -> dict[str, Any]:
         from google.auth.transport.requests import Request  # noqa: PLC0415 - slow to import
 
         self._credentials.refresh(Request())
+        expiry = self._credentials.expiry  # in UTC, without saying so; None where they do not expire
         return {
             "token": self._credentials.token,
-            "expires_at": self._credentials.expiry.replace(tzinfo=dt.timezone.utc),
+            "expires_at": expiry and expiry.replace(tzinfo=dt.timezone.utc),
         }
 
 

@@ -201,7 +201,7 @@ def test_the_files_of_pydicom_give_the_rows_that_a_folder_gives(bucket: Place, h
 @pytest.mark.corpus
 @pytest.mark.skipif(CORPUS is None, reason="DICOMBQ_CORPUS names no folder")
 def test_real_files_give_the_rows_that_a_folder_gives(bucket: Place, home: Path) -> None:
-    check_rows(bucket, home, Path(str(CORPUS)))
+    check_rows(bucket, home, Path(str(CORPUS), "dicom"))
 
 
 def check_rows(place: Place, home: Path, folder: Path) -> None:
