@@ -55,7 +55,7 @@ Examples:
     "--source",
     required=True,
     metavar="SOURCE",
-    help="Where the instances lie: a folder, a file, gs:// or s3://, or a DICOMweb server.",
+    help="Where the instances lie: a folder, a file, a bucket or a folder in it (gs://, s3://), or a DICOMweb server.",
 )
 @_STREAM_CONFIGS
 @store_options
