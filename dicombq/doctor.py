@@ -15,6 +15,7 @@ from dicombq import __version__, config
 from dicombq.errors import DicombqError, Failed, StorageFull
 from dicombq.operations.state import State
 from dicombq.operations.store import OperationStore
+from dicombq.rows.reader import active_reader
 from dicombq.rows.record import Record
 from dicombq.stores.base import Found, Outcome, Store
 from dicombq.table.mapping import MAX_ELEMENT_SIZE
@@ -67,6 +68,7 @@ def all_checks(
     """
     checks = [
         Check("versions", _versions),
+        Check("reader", _reader),
         Check("home", lambda: str(config.home())),
         Check("disk", lambda: _disk(config.home())),
         Check("properties", _properties),
@@ -91,6 +93,13 @@ def _raising(error: DicombqError) -> Callable[[], str]:
 def _versions() -> str:
     libraries = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "google-cloud-bigquery", "pydicom"))
     return f"dicombq {__version__}, Python {platform.python_version()}, {libraries}"
+
+
+def _reader() -> str:
+    return {
+        "native": "native",
+        "python": "plain Python, several times slower; where a C compiler is, `pip install` makes the native one",
+    }[active_reader()]
 
 
 def _disk(home: Path) -> str:

@@ -33,8 +33,14 @@ def look(table: BigQueryTable | None = None, store: str | None = None) -> dict[s
 def test_all_is_well_on_a_machine_where_nothing_was_done_yet(home: Path) -> None:
     found = look()
     assert all(finding.ok for finding in found.values())
-    assert list(found) == ["versions", "home", "disk", "properties", "operations", "warehouse"]
+    assert list(found) == ["versions", "reader", "home", "disk", "properties", "operations", "warehouse"]
     assert found["warehouse"].found.endswith("warehouse.duckdb, to be made")
+
+
+@pytest.mark.parametrize(("reader", "text"), [("native", "native"), ("python", "plain Python, several times slower")])
+def test_the_reader_that_runs_is_told(home: Path, monkeypatch: pytest.MonkeyPatch, reader: str, text: str) -> None:
+    monkeypatch.setattr("dicombq.doctor.active_reader", lambda: reader)
+    assert look()["reader"].found.startswith(text)
 
 
 def test_a_disk_that_is_nearly_full_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
