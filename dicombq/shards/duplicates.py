@@ -89,7 +89,7 @@ def _sorting_errors() -> Iterator[None]:
     """Turn DuckDB's errors into those of files: it reads and writes none but the operation's."""
     import duckdb  # noqa: PLC0415 - see find_duplicates
 
-    from dicombq.warehouses.duckdb import interrupts, is_full  # noqa: PLC0415 - see find_duplicates
+    from dicombq.warehouses.duckdb_errors import interrupts, is_full  # noqa: PLC0415 - see find_duplicates
 
     try:
         with interrupts():

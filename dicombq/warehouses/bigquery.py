@@ -6,9 +6,8 @@ import concurrent.futures
 import contextlib
 import copy
 import os
-import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +20,14 @@ from google.cloud.bigquery.retry import DEFAULT_RETRY
 from isal import igzip
 
 from dicombq.errors import (
-    CancelledElsewhere,
-    DicombqError,
     Failed,
     FailedPrecondition,
-    LoadUnsettled,
     NotAWarehouse,
     NotFound,
-    NotPermitted,
-    SqlError,
-    TableExists,
-    TableNotEmpty,
 )
 from dicombq.names import BigQueryTable
 from dicombq.system.files import open_private
-from dicombq.system.google_errors import NETWORK, TEMPORARY_REASONS, google_errors, temporary
+from dicombq.system.google_errors import NETWORK
 from dicombq.system.times import microseconds
 from dicombq.table.descriptions import described
 from dicombq.table.disposition import Action, Disposition, TableState, decide
@@ -54,6 +46,7 @@ from dicombq.warehouses.base import (
     fields_after,
     is_gone,
 )
+from dicombq.warehouses.bigquery_errors import errors, job_error, unsettled
 from dicombq.warehouses.bigquery_inserts import insert
 
 PATIENCE = 300.0
@@ -71,8 +64,6 @@ _SEARCH = 30.0
 _UPLOAD_RETRIES = 6
 _CANCEL_TIMEOUT = 1.0  # seconds
 _NO_RETRY = DEFAULT_RETRY.with_timeout(0)
-ROLES = "Grant roles/bigquery.dataEditor on the dataset and roles/bigquery.jobUser on the project."
-_PLACE = re.compile(r"\[\d+:\d+\]|Not found: ")
 _WRITE_DISPOSITIONS = {Disposition.WRITE_TRUNCATE: "WRITE_TRUNCATE", Disposition.WRITE_APPEND: "WRITE_APPEND"}
 """Whatever the table's state was when it was looked at: the load checks it again."""
 
@@ -112,7 +103,7 @@ class BigQueryWarehouse:
         NotFound
             Where the dataset does not exist.
         """
-        with _errors(f"the table [{table}]"):
+        with errors(f"the table [{table}]"):
             found = self._destination(table)
             if found is None:
                 self._location(table)
@@ -121,7 +112,7 @@ class BigQueryWarehouse:
 
     def load(self, table: BigQueryTable, load: Load) -> LoadResult:
         """Load rows by one load job; one of the same ID that exists already is the load, unless it ends in failure."""
-        with _errors(f"the table [{table}]"):
+        with errors(f"the table [{table}]"):
             location = self._location(table)
             job_id, job = self._last_attempt(load.job_id, location)
             if job is None:
@@ -129,14 +120,14 @@ class BigQueryWarehouse:
             try:
                 found = self._get_table(table)
             except (GoogleAPICallError, RetryError, *NETWORK):
-                raise _unsettled(job_id) from None
+                raise unsettled(job_id) from None
             if found is None:
                 raise is_gone(table)
             return LoadResult(int(job.output_rows or 0), from_bigquery(_schema(found)), _rows(found))
 
     def insert(self, table: BigQueryTable, load: Load) -> LoadResult:
         """Append rows by insertAll: they are there within seconds, and come once as far as BigQuery remembers them."""
-        with _errors(f"the table [{table}]"):
+        with errors(f"the table [{table}]"):
             found = self._destination(table)
             if found is None:
                 raise NotFound(f"there is no table [{table}]")
@@ -148,7 +139,7 @@ class BigQueryWarehouse:
 
     def instances(self, table: BigQueryTable) -> Iterator[TableRow]:
         """Stream which instances the rows of a table are, without a query."""
-        with _errors(f"the table [{table}]"):
+        with errors(f"the table [{table}]"):
             found = self._destination(table)
             if found is None:
                 return
@@ -168,7 +159,7 @@ class BigQueryWarehouse:
         name = BigQueryTable(table.project, table.dataset, view_name(table.table))
         view = bigquery.Table(_id(name))
         view.view_query = view_query(f"`{_id(table)}`", fields, lambda column: f"`{column}`")
-        with _errors(f"the view [{name}]"):
+        with errors(f"the view [{name}]"):
             try:
                 self._client.create_table(view, retry=self._retry)
             except api.Conflict:
@@ -181,7 +172,7 @@ class BigQueryWarehouse:
 
     def fields(self, table: BigQueryTable) -> tuple[Field, ...]:
         """Give the columns of a table or a view, with their descriptions."""
-        with _errors(f"the table [{table}]"):
+        with errors(f"the table [{table}]"):
             return from_bigquery(_schema(self._client.get_table(_id(table), retry=self._retry)))
 
     def checks(self, table: BigQueryTable | None) -> list[Check]:
@@ -195,25 +186,15 @@ class BigQueryWarehouse:
         self, sql: str, parameters: Sequence[Parameter] = (), maximum_bytes_billed: int | None = None
     ) -> QueryResult:
         """Answer a query in GoogleSQL."""
-        config = bigquery.QueryJobConfig(query_parameters=[_parameter(each) for each in parameters])
-        if maximum_bytes_billed is not None:
-            config.maximum_bytes_billed = maximum_bytes_billed
-        with _query_errors():
-            rows = self._query(sql, config).result(retry=self._retry)
-        return QueryResult(tuple(field.name for field in rows.schema), _stream(rows))
+        from dicombq.warehouses import bigquery_queries  # noqa: PLC0415 - exports do not need sqlglot
+
+        return bigquery_queries.query(self._client, self._retry, sql, parameters, maximum_bytes_billed)
 
     def estimate(self, sql: str, parameters: Sequence[Parameter] = ()) -> int:
         """Check a query without running it; give the bytes that it would be billed for."""
-        config = bigquery.QueryJobConfig(
-            query_parameters=[_parameter(each) for each in parameters], dry_run=True, use_query_cache=False
-        )
-        with _query_errors():
-            return int(self._query(sql, config).total_bytes_processed or 0)
+        from dicombq.warehouses import bigquery_queries  # noqa: PLC0415 - exports do not need sqlglot
 
-    def _query(self, sql: str, config: bigquery.QueryJobConfig) -> bigquery.QueryJob:
-        from dicombq.warehouses.googlesql.names import standard_names  # noqa: PLC0415 - exports do not need sqlglot
-
-        return self._client.query(standard_names(sql), config, retry=self._retry, job_retry=None)
+        return bigquery_queries.estimate(self._client, self._retry, sql, parameters)
 
     def _get_table(self, table: BigQueryTable) -> bigquery.Table | None:
         try:
@@ -261,7 +242,7 @@ class BigQueryWarehouse:
         job = self._start(table, load, job_id, location)
         self._wait(job)
         if job.error_result:
-            raise _job_error(job.error_result.get("reason", ""), table, load.disposition)
+            raise job_error(job.error_result.get("reason", ""), table, load.disposition)
         return job
 
     def _start(self, table: BigQueryTable, load: Load, job_id: str, location: str | None) -> bigquery.LoadJob:
@@ -317,7 +298,7 @@ class BigQueryWarehouse:
                     return job
             if refused:
                 raise
-            raise _unsettled(job_id) from None
+            raise unsettled(job_id) from None
         finally:
             body.unlink(missing_ok=True)
 
@@ -328,7 +309,7 @@ class BigQueryWarehouse:
                 job.result(retry=self._job_retry)
         except (GoogleAPICallError, RetryError, concurrent.futures.TimeoutError, *NETWORK):
             if job.state != "DONE" or not job.error_result:
-                raise _unsettled(str(job.job_id)) from None
+                raise unsettled(str(job.job_id)) from None
 
     @contextlib.contextmanager
     def _passing_on_interrupts(self, job_id: str, location: str | None) -> Iterator[None]:
@@ -339,39 +320,6 @@ class BigQueryWarehouse:
             with contextlib.suppress(GoogleAPICallError, RetryError, *NETWORK):
                 self._client.cancel_job(job_id, location=location, retry=_NO_RETRY, timeout=_CANCEL_TIMEOUT)
             raise
-
-
-def _stream(rows: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
-    with _query_errors():
-        for row in rows:
-            yield tuple(row.values())
-
-
-@contextlib.contextmanager
-def _query_errors() -> Iterator[None]:
-    with _errors("the query"):
-        try:
-            yield
-        except GoogleAPICallError as error:
-            if any(
-                detail.get("reason") == "bytesBilledLimitExceeded" for detail in error.errors
-            ):  # the client says 500
-                raise FailedPrecondition(
-                    "the query would be billed for more bytes than the limit allows",
-                    "See how many with --dry-run; ask for fewer columns, or raise --maximum-bytes-billed.",
-                ) from None
-            if not isinstance(error, api.BadRequest | api.NotFound):
-                raise
-            # with a place in the query it was refused before any row was read, so it holds no patient's value
-            known = _PLACE.search(error.message)
-            raise SqlError(error.message.split("\n")[0] if known else "the query failed on a value") from None
-
-
-def _parameter(given: Parameter) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
-    name = given.name or None
-    if given.value is None or isinstance(given.value, str):
-        return bigquery.ScalarQueryParameter(name, given.type, given.value)
-    return bigquery.ArrayQueryParameter(name, given.type, list(given.value))
 
 
 def _may_appear(error: Exception) -> bool:
@@ -417,30 +365,3 @@ def _join(files: Sequence[Path], body: Path) -> int:
                 with igzip.open(file) as staged:
                     shutil.copyfileobj(staged, out, 1 << 20)
     return body.stat().st_size
-
-
-def _errors(what: str) -> contextlib.AbstractContextManager[None]:
-    return google_errors("BigQuery", what, ROLES)
-
-
-def _unsettled(job_id: str) -> LoadUnsettled:
-    return LoadUnsettled(
-        f"the load job [{job_id}] was sent, but BigQuery does not tell what became of it",
-        "The rows may be there, or come yet. Resume the operation: it asks for this job first.",
-    )
-
-
-def _job_error(reason: str, table: BigQueryTable, disposition: Disposition) -> DicombqError:
-    errors: dict[str, Callable[[], DicombqError]] = {
-        "duplicate": lambda: (TableExists if disposition is Disposition.NONE else TableNotEmpty)(
-            f"the table [{table}] was made or filled by somebody else meanwhile", "It was not touched."
-        ),
-        "accessDenied": lambda: NotPermitted(f"BigQuery does not permit to load [{table}]", ROLES),
-        "notFound": lambda: NotFound(f"BigQuery does not find the dataset of [{table}]"),
-        "stopped": lambda: CancelledElsewhere(f"the load job for [{table}] was cancelled"),
-    }
-    if reason in errors:
-        return errors[reason]()
-    if reason in TEMPORARY_REASONS:
-        return temporary("BigQuery", f"the table [{table}]", reason)
-    return Failed(f"the load job for [{table}] failed: {reason}", "The table is as it was.")

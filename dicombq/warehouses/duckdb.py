@@ -41,7 +41,7 @@ from dicombq.warehouses.base import (
     is_gone,
     table_text,
 )
-from dicombq.warehouses.duckdb_errors import sql_error
+from dicombq.warehouses.duckdb_errors import interrupts, is_full, sql_error
 from dicombq.warehouses.duckdb_results import as_on_bigquery
 from dicombq.warehouses.duckdb_tables import CATALOG, describe_columns, fields_of, kind_of, literal, quoted, state_of
 
@@ -293,22 +293,6 @@ class DuckdbWarehouse:
         if "No such file" in text and not os.path.isdir(self._file.parent):
             return self._no_folder()
         return Failed(f"the warehouse [{self._file}] failed ({type(error).__name__})")
-
-
-@contextlib.contextmanager
-def interrupts() -> Iterator[None]:
-    """Raise the KeyboardInterrupt of a signal's handler: DuckDB swallows it, and ends with an error of its own."""
-    try:
-        yield
-    except (duckdb.InterruptException, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and str(error) != "Query interrupted":
-            raise
-        raise KeyboardInterrupt from None
-
-
-def is_full(error: duckdb.Error) -> bool:
-    """Tell whether DuckDB found no room on a disk."""
-    return "No space left" in str(error) or "Disk quota" in str(error)
 
 
 @contextlib.contextmanager

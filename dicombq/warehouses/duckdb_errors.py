@@ -1,10 +1,11 @@
-"""DuckDB's errors about a query, for the person who wrote it: names of tables, columns and types, never a value."""
+"""DuckDB's errors: whose they are, and those about a query for the person who wrote it, without a value."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import duckdb
 
@@ -19,6 +20,22 @@ _MISSING = {
 }
 _CATALOG = re.compile(r"\"[\w-]+\.(\w+\.\w+)\"")
 _PROPOSED = re.compile(r"(?:Candidate \w+|Did you mean):?(.+)")
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[None]:
+    """Raise the KeyboardInterrupt of a signal's handler: DuckDB swallows it, and ends with an error of its own."""
+    try:
+        yield
+    except (duckdb.InterruptException, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and str(error) != "Query interrupted":
+            raise
+        raise KeyboardInterrupt from None
+
+
+def is_full(error: duckdb.Error) -> bool:
+    """Tell whether DuckDB found no room on a disk."""
+    return "No space left" in str(error) or "Disk quota" in str(error)
 
 
 def sql_error(error: duckdb.Error, datasets: Sequence[str]) -> SqlError:

@@ -183,7 +183,10 @@ def _text(file: Any) -> bytes:
     return gzip.decompress(file.read_bytes())
 
 
-def test_rows_are_inserted_once_and_those_that_are_refused_are_parked(duckdb_lab: Lab, bigquery: BigQueryFake) -> None:
+def test_rows_are_inserted_once_and_those_that_are_refused_are_parked(
+    duckdb_lab: Lab, bigquery: BigQueryFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicombq.warehouses.bigquery.PATIENCE", 60.0)  # a lost answer is asked for again
     lab = duckdb_lab
     lab.table = bigquery_table()
     lab.follow("--delivery=insert")
