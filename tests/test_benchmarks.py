@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import instances, inventory, readers
+from benchmarks import buckets, instances, inventory, readers
 from benchmarks.table import markdown
 from dicombq.rows import reader, walker
+from tests import gcs_server
 
 
 def test_the_readers_are_measured_on_each_kind_of_header() -> None:
@@ -49,6 +50,19 @@ def test_of_a_series_few_elements_differ() -> None:
 
 def test_a_table_has_three_digits() -> None:
     assert markdown(["a", "b"], [["x", 1234.5], ["y", 0.01234]]).splitlines()[2:] == ["| x | 1,234 |", "| y | 0.0123 |"]
+
+
+def test_headers_of_a_bucket_are_measured_in_three_ways(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not gcs_server.EXECUTABLE:
+        pytest.skip(gcs_server.MISSING)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "")
+    _, _, obvious, ours, dicombq, _, requests = buckets.section(files=3, repeat=1).splitlines()
+    assert [row.split("|")[1].split(",")[0].strip() for row in (obvious, ours, dicombq)] == [
+        "google-cloud-storage",
+        "google-cloud-storage",
+        "dicombq",
+    ]
+    assert requests.startswith("1.00 requests and 32.0 KB an instance")
 
 
 def test_a_pass_over_an_unchanged_store_is_measured() -> None:

@@ -39,6 +39,7 @@ group = Group(
     epilog="""\b
 Examples:
   dicombq export bq ./scans
+  dicombq export bq gs://my-bucket/scans
   dicombq export bq https://orthanc.example.org/dicom-web
   dicombq export bq ./scans --bq-table=bq://my-project.my_dataset.scans --overwrite-table
   dicombq export bq ./scans --bq-table=duckdb://scans.duckdb/dicom.scans --write-disposition=write-append""",
@@ -107,9 +108,10 @@ def bq(
     location: str | None,
     dataset: str | None,
 ) -> int:
-    """Export the metadata of all DICOM instances in STORE, a folder, a file or a DICOMweb server, to a table.
+    """Export the metadata of all DICOM instances in STORE to a table.
 
-    Every file below the folder is looked at; what is DICOM is known by its content, not by its name.
+    STORE is a folder, a file, a bucket or a folder in it (gs://, s3://), or a DICOMweb server. Every file or object
+    is looked at; what is DICOM is known by its content, not by its name.
     The exit code is 3 where some instances could not be read: see `dicombq operations logs`.
     """
     from dicombq.cli.operations import run_task

@@ -30,12 +30,14 @@ def live_progress() -> Iterator[Callable[[Operation], None]]:
             counters = operation.counters
             looked_at = counters.found + counters.skipped
             speed = display.tasks[0].speed
+            shards = operation.shards if operation.state is State.STAGING else None
+            rate = f"{speed:,.0f}/s" if speed else f"{shards.done:,}/{shards.total:,} shards" if shards else ""
             display.update(
                 task,
                 description=operation.state.value,
                 completed=looked_at if operation.state is not State.LISTING else counters.pending + looked_at,
                 total=None if operation.state is State.LISTING else counters.pending + looked_at,
-                rate=f"{speed:,.0f}/s" if speed else "",
+                rate=rate,
                 failures=f"[red]{counters.failure:,} failed" if counters.failure else "",
             )
 

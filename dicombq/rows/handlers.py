@@ -137,7 +137,7 @@ def find(
     return handler(tag, written, known, ambiguous and context.signed, little_endian)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def handler(tag: int, written: bytes | None, creator: str, signed: bool, little_endian: bool) -> Handler:
     """Decide what to do with an element, as `find` does, of which the creator and the sign are known."""
     if tag >> 16 == 0xFFFE:

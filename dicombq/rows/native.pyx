@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=True, wraparound=False, embedsignature=False
+# cython: language_level=3, boundscheck=True, wraparound=False, auto_pickle=False
 """The row of an instance, from its header's bytes to JSON bytes in one pass: the fast reader where it was compiled.
 
 It walks as `dicombq.rows.walker` does and asks the same functions, but once for each element of each place
@@ -29,7 +29,7 @@ from dicombq.dicom.values import (
     utc_offset,
 )
 from dicombq.rows import handlers, part10, walker, window
-from dicombq.rows.base import FarFile, HandOver
+from dicombq.rows.base import HandOver
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.part10 import Encoding
 from dicombq.rows.record import Instance, Record

@@ -2,7 +2,7 @@
 # once of the dictionary and the mapping, then shared by all files.
 
 cdef enum:
-    MAX_SLOTS = 50_000      # elements of all places; beyond that all is forgotten before the next file
+    MAX_SLOTS = 20_000       # elements of all places; beyond that all is forgotten before the next file
     MAX_NEW_SLOTS = 100_000  # and in the middle of a file it is given up
     MAX_COLUMN_SETS = 262_144  # columns in all sets that are remembered
     MAX_CONTEXTS = 256

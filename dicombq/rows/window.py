@@ -19,6 +19,9 @@ MAX_HEADER = 64 << 20
 _READ_AHEAD = 1 << 20
 _BEHIND_A_GAP = 1 << 10  # what was passed over, such as fragments of pixel data, is as a rule followed by more of it
 
+_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_JPEG_ENDS = (b"\xff\xd9" + _DELIMITER, b"\xff\xd9\0" + _DELIMITER)  # a fragment has even length (PS3.5 A.4)
+
 _LITTLE, _BIG = struct.Struct("<HHL"), struct.Struct(">HHL")
 
 
@@ -83,6 +86,8 @@ class Window:
             if mark != tags.ITEM or length == tags.UNDEFINED_LENGTH:
                 raise HandOver("pixel data that is not encapsulated in items")
             if is_table and isinstance(self.file, FarFile):
+                if not length and end == self.size and self._ends_with_jpeg():
+                    return end
                 position += self._last_frame(position, length, end)
             position += length
             is_table = False
@@ -93,9 +98,17 @@ class Window:
             return 0
         position = table + length
         offset = int.from_bytes(self.take(position - 4, position), "little")
-        if length % 4 or self.read_mark(position + offset, end, little_endian=True)[0] != tags.ITEM:
+        if length % 4 or position > end or self.read_mark(position + offset, end, little_endian=True)[0] != tags.ITEM:
             raise HandOver("a Basic Offset Table that does not fit")
         return offset
+
+    def _ends_with_jpeg(self) -> bool:
+        """Tell whether the file ends with a JPEG image (its End of Image marker) and the delimiter behind it.
+
+        Without a Basic Offset Table each fragment is a request; where pixel data plainly comes last, none is needed.
+        """
+        self.file.seek(max(self.size - len(_JPEG_ENDS[1]), 0))
+        return self.file.read(len(_JPEG_ENDS[1])).endswith(_JPEG_ENDS)
 
     def inflate(self, position: int) -> None:
         """Go on at the start of the data set that is deflated from a position on."""

@@ -113,7 +113,7 @@ class ObjectClient:
 
     @property
     def _store(self) -> Any:
-        return _connect(self.bucket.with_key(""), self.options)
+        return _connect(self.bucket.with_key(""), self.options, emulator() if self._is_google else _s3_endpoint())
 
     def list(self, prefix: str) -> Iterator[ObjectRef]:
         """Stream the objects whose keys begin so, page by page.
@@ -314,6 +314,10 @@ def emulator() -> str:
     return host if not host or "://" in host else f"http://{host}"
 
 
+def _s3_endpoint() -> str:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+
+
 def _is_plain(key: str) -> bool:
     """Tell whether obstore takes a key as it is: parts that are not empty, and no dots for folders."""
     return not {"", ".", ".."} & set(key.split("/"))
@@ -325,20 +329,24 @@ class _Token:
     def __init__(self) -> None:
         import google.auth  # noqa: PLC0415 - slow to import
 
-        self._credentials: Any = google.auth.default(scopes=[_SCOPE])[0]
+        from dicombq.system.google_errors import google_errors  # noqa: PLC0415 - as slow
+
+        with google_errors("Cloud Storage", "the bucket", _ROLES["gs"]):
+            self._credentials: Any = google.auth.default(scopes=[_SCOPE])[0]
 
     def __call__(self) -> dict[str, Any]:
         from google.auth.transport.requests import Request  # noqa: PLC0415 - slow to import
 
         self._credentials.refresh(Request())
+        expiry = self._credentials.expiry  # in UTC, without saying so; None where they do not expire
         return {
             "token": self._credentials.token,
-            "expires_at": self._credentials.expiry.replace(tzinfo=dt.timezone.utc),
+            "expires_at": expiry and expiry.replace(tzinfo=dt.timezone.utc),
         }
 
 
 @functools.cache
-def _connect(bucket: ObjectUri, options: StoreOptions) -> Any:
+def _connect(bucket: ObjectUri, options: StoreOptions, endpoint: str) -> Any:
     from obstore.store import GCSStore, S3Store  # noqa: PLC0415 - only buckets need it
 
     config: dict[str, Any] = {
@@ -348,14 +356,19 @@ def _connect(bucket: ObjectUri, options: StoreOptions) -> Any:
     if options.anonymous:
         config["skip_signature"] = True
     if bucket.scheme == "s3":
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
         config["client_options"]["allow_http"] = endpoint.startswith("http://")
         return S3Store(bucket.bucket, **config)
     if options.billing_project:
         config["client_options"]["default_headers"] = {"x-goog-user-project": options.billing_project}
-    if url := emulator():
+    if endpoint:
         config["client_options"]["allow_http"] = True
-        key = {"gcs_base_url": url, "disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
+        key = {
+            "gcs_base_url": endpoint,
+            "disable_oauth": True,
+            "client_email": "",
+            "private_key": "",
+            "private_key_id": "",
+        }
         return GCSStore(bucket.bucket, **config, service_account_key=json.dumps(key))
     # without a provider obstore looks for credentials itself, and fails on kinds that it does not know
     config["credential_provider"] = (lambda: {"token": ""}) if options.anonymous else _Token()

@@ -78,9 +78,9 @@ def find(uri: ObjectUri, options: StoreOptions = PLAIN) -> Any:
         return bucket.get_blob(uri.key)
 
 
-def check_bucket(uri: ObjectUri) -> None:
+def check_bucket(uri: ObjectUri, options: StoreOptions = PLAIN) -> None:
     """Refuse a bucket that is not there, or that may not be listed; errors are those of `list_objects`."""
-    next(iter(list_objects(uri)), None)
+    next(iter(list_objects(uri, options)), None)
 
 
 def exists(uri: ObjectUri) -> bool:

@@ -20,7 +20,6 @@ from typing import Any
 
 from dicombq.errors import InvalidArgument, NotFound, StateDamaged, StoreExists
 from dicombq.names import Parent, StoreName, is_object_uri, is_store_name, parse_object_uri, store_name
-from dicombq.stores.archives import ArchiveStore, Openable
 from dicombq.stores.base import PLAIN, FollowedStore, Store, StoreOptions
 from dicombq.stores.bucket import BucketStore
 from dicombq.stores.folder import FolderStore
@@ -268,5 +267,9 @@ def _open_source(text: str, parent: Parent, options: StoreOptions) -> FollowedSt
     return _with_archives(FolderStore.open(text, parent, options))
 
 
-def _with_archives(store: Openable) -> FollowedStore[Any]:
-    return ArchiveStore(store) if store.options.archives else store
+def _with_archives(store: FolderStore | BucketStore) -> FollowedStore[Any]:
+    if not store.options.archives:
+        return store
+    from dicombq.stores.archives import ArchiveStore  # noqa: PLC0415 - few need zipfile and tarfile
+
+    return ArchiveStore(store)

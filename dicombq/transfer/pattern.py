@@ -12,6 +12,7 @@ from typing import Any
 from dicombq.errors import InvalidArgument
 from dicombq.names import Parent, StoreName, is_object_uri
 from dicombq.rows.record import Record
+from dicombq.stores.archives import MemberRef
 from dicombq.stores.base import Failure, InstanceRef, Result, Skipped, Store, StoreOptions
 from dicombq.stores.filters import Filter
 from dicombq.stores.registry import absolute_source, reopen_store
@@ -120,7 +121,7 @@ class MatchingStore:
         for entry in self.store.list(prefix, wanted):
             ref = entry.ref if isinstance(entry, Failure | Skipped) else entry
             is_anywhere = isinstance(entry, Failure) and self.pattern.is_recursive
-            if is_anywhere or self.pattern.matches(ref.uri.removeprefix(self._below)):
+            if is_anywhere or any(self.pattern.matches(uri.removeprefix(self._below)) for uri in _uris(ref)):
                 yield entry
 
     def original(self, ref: InstanceRef, updated: str) -> AbstractContextManager[Iterator[bytes]]:
@@ -130,3 +131,8 @@ class MatchingStore:
     def read(self, refs: Iterable[InstanceRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         """Read each file's header."""
         return self.store.read(refs, record_type, max_element_size)
+
+
+def _uris(ref: InstanceRef) -> tuple[str, ...]:
+    """Give the place of something, and of the archive that it is in."""
+    return (ref.uri, str(ref.container[0])) if isinstance(ref, MemberRef) else (ref.uri,)

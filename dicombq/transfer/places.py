@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 from dicombq.errors import Failed, NotPermitted, StorageFull, Temporary
 from dicombq.names import ObjectUri, Parent, StoreName
 from dicombq.rows.base import Unreadable
+from dicombq.stores.base import PLAIN, StoreOptions
 from dicombq.system.files import make_folders, open_private, printable, sync_folder
 
 if TYPE_CHECKING:
@@ -219,18 +220,21 @@ class BucketPlace:
         As in `FolderPlace`.
     scratch
         A folder for files on their way: a file is sent when all of it has come.
+    options
+        How the bucket is used.
     """
 
     root: ObjectUri
     replaces: bool
     scratch: Path
+    options: StoreOptions = PLAIN
     at_once: int = 8
 
     def check(self) -> None:
         """Refuse a bucket that is not there, or that may not be used."""
         from dicombq.stores.objects import check_bucket  # noqa: PLC0415 - half a second of imports
 
-        check_bucket(self.root)
+        check_bucket(self.root, self.options)
 
     def prepare(self) -> None:
         """Nothing: objects appear when they are whole."""
@@ -242,7 +246,7 @@ class BucketPlace:
         from dicombq.stores.objects import find  # noqa: PLC0415 - half a second of imports
 
         uri = self.root.with_key(f"{self.root.key}/{original.name}".lstrip("/"))
-        there = find(uri)
+        there = find(uri, self.options)
         if there is not None and not self.replaces:
             return Put.THERE_ALREADY
         with _spooled(original, self.scratch) as file:
@@ -265,7 +269,7 @@ class BucketPlace:
         from dicombq.stores.objects import WRITER, errors, find, open_bucket  # noqa: PLC0415 - half a second of imports
 
         size = file.tell()
-        blob = open_bucket(uri).blob(uri.key)
+        blob = open_bucket(uri, self.options).blob(uri.key)
         with errors(uri, WRITER):
             try:
                 blob.upload_from_file(
@@ -277,7 +281,7 @@ class BucketPlace:
                     if_generation_match=generation,
                 )
             except PreconditionFailed:  # by this very request, whose answer was lost, or by somebody else
-                blob = find(uri)
+                blob = find(uri, self.options)
                 if not self.replaces:
                     return Put.THERE_ALREADY
         if blob is None or blob.crc32c != crc32c:

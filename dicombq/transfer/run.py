@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.engines.base import Engine
-from dicombq.errors import NotFound
+from dicombq.errors import DicombqError, NotFound
 from dicombq.operations.kinds import Progress
 from dicombq.operations.running import RunningOperation
 from dicombq.operations.state import Counters, State
@@ -94,8 +94,11 @@ class Transfer:
             self.place.prepare()
             try:
                 self._copy(listing)
-            finally:
-                self.place.finish()
+            except BaseException:
+                with contextlib.suppress(DicombqError):  # a thread may still write there
+                    self.place.finish()
+                raise
+            self.place.finish()
             self.work.enter(State.DONE)
         with contextlib.suppress(OSError):  # the files are there; `operations prune` deletes what is left
             self.running.discard_staged()

@@ -15,7 +15,7 @@ from dicombq.operations.kinds import Kind, Progress, Settings, register
 from dicombq.operations.running import RunningOperation
 from dicombq.operations.state import Operation
 from dicombq.shards.work import filter_config, save_filter, saved_filter
-from dicombq.stores.base import Store, StoreOptions
+from dicombq.stores.base import PLAIN, Store, StoreOptions
 from dicombq.stores.filters import Filter
 from dicombq.stores.registry import is_web_url, reopen_store
 from dicombq.system.files import printable
@@ -173,23 +173,26 @@ class FilesIn:
             raise InvalidArgument(
                 f"[{self.target}] is in the store [{printable(self.into.source)}] already", "Nothing was imported."
             )
-        _place(self.into.source, Path(), "", replaces=False).check()
+        self._place(Path(), "").check()
 
     def save(self, folder: Path) -> None:
         """Nothing: the request holds all."""
 
     def run(self, running: RunningOperation, progress: Progress) -> None:
         """Copy; errors are those of `Transfer.run`."""
-        place = _place(self.into.source, running.operation.folder, running.operation.id, replaces=False)
+        place = self._place(running.operation.folder, running.operation.id)
         engine = LocalEngine(self.workers) if self.workers else LocalEngine.fitting()
         Transfer(self.files, place, None, True, engine, running, progress).run()
 
+    def _place(self, scratch: Path, operation: str) -> Place:
+        return _place(self.into.source, scratch, operation, replaces=False, options=self.into.options)
 
-def _place(uri: str, scratch: Path, operation: str, *, replaces: bool) -> Place:
+
+def _place(uri: str, scratch: Path, operation: str, *, replaces: bool, options: StoreOptions = PLAIN) -> Place:
     if is_web_url(uri):
         return DicomwebPlace(uri, scratch)
     if is_object_uri(uri):
-        return BucketPlace(parse_object_uri(uri), replaces, scratch)
+        return BucketPlace(parse_object_uri(uri), replaces, scratch, options)
     return FolderPlace(Path(uri), replaces, operation)
 
 

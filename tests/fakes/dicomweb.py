@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -82,7 +83,7 @@ class DicomwebFake(ThreadingHTTPServer):
         Method, path and headers of all requests, in their order.
     """
 
-    daemon_threads = True
+    daemon_threads = False  # a thread that is left takes the signals of later tests
 
     def __init__(self, instances: Iterable[Model] = ()) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -94,6 +95,7 @@ class DicomwebFake(ThreadingHTTPServer):
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.bodies: list[bytes] = []
         self.closing = threading.Event()
+        self._connections: list[socket.socket] = []
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,))
         self._thread.start()
 
@@ -101,7 +103,16 @@ class DicomwebFake(ThreadingHTTPServer):
         self.closing.set()
         self.shutdown()
         self._thread.join()
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self.server_close()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Note each connection: clients keep theirs open."""
+        connection, address = super().get_request()
+        self._connections.append(connection)
+        return connection, address
 
     @property
     def paths(self) -> list[str]:

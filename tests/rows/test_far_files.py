@@ -27,11 +27,12 @@ class Requests(io.BytesIO):
         return super().readinto(buffer)
 
 
-def frames(*offsets: int) -> bytes:
+def frames(*offsets: int, frame: bytes = FRAME, behind: bytes = BEHIND) -> bytes:
     table = struct.pack(f"<{len(offsets)}L", *offsets)
-    pixels = element(0x7FE00010, "OB", item(table) + item(FRAME) * FRAMES, length=UNDEFINED)
+    pixels = element(0x7FE00010, "OB", item(table) + item(frame) * FRAMES, length=UNDEFINED)
     creator = element(0x7FE10010, "LO", "MAKER")
-    return instance(pixels + delimiter(0xFFFEE0DD), creator + BEHIND, syntax=JPEG)
+    more = [creator + behind] if behind else []
+    return instance(pixels + delimiter(0xFFFEE0DD), *more, syntax=JPEG)
 
 
 def far(data: bytes) -> tuple[FarFile, Requests]:
@@ -55,6 +56,22 @@ def test_without_a_table_each_frame_is_looked_at(by: str) -> None:
     file, requests = far(data)
     assert differential.FAST[by](file, len(data)) == reference.read_row(io.BytesIO(data), len(data))
     assert requests.number >= FRAMES
+
+
+@pytest.mark.parametrize("end", [b"\xff\xd9", b"\xff\xd9\0"])
+@BY_EACH
+def test_where_a_jpeg_image_comes_last_no_frame_is_looked_at(by: str, end: bytes) -> None:
+    data = frames(frame=FRAME[len(end) :] + end, behind=b"")
+    file, requests = far(data)
+    assert differential.FAST[by](file, len(data)) == reference.read_row(io.BytesIO(data), len(data))
+    assert requests.number < 5
+
+
+@BY_EACH
+def test_what_stands_behind_jpeg_images_is_found(by: str) -> None:
+    data = frames(frame=FRAME[2:] + b"\xff\xd9")
+    file, _ = far(data)
+    assert differential.FAST[by](file, len(data)) == reference.read_row(io.BytesIO(data), len(data))
 
 
 @pytest.mark.parametrize("offset", [1, 7, FRAMES * len(FRAME) * 2, 2**32 - 1])

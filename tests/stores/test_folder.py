@@ -12,12 +12,11 @@ import pytest
 
 from dicombq.errors import Failed, InvalidArgument, NotFound, NotPermitted
 from dicombq.names import Parent, StoreName
-from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
 from dicombq.rows.reference import read_row
 from dicombq.stores.base import Failure, Found, Result, Skipped
 from dicombq.stores.folder import FileRef, FolderStore
-from tests.dicom_bytes import SOP, dataset, element, instance, part10, sequence
+from tests.dicom_bytes import SOP, element, instance, part10
 
 INSTANCE = instance()
 needs_denial = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -131,14 +130,6 @@ def test_a_store_must_be_permitted(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         opened(path)
 
 
-def test_every_file_below_is_listed_whatever_its_name(tmp_path: Path) -> None:
-    names = ["a.dcm", "b/c", "b/d/e.txt", ".hidden", "b/ü .IMA"]
-    for name in names:
-        write(tmp_path / name)
-    (tmp_path / "empty").mkdir()
-    assert listed(tmp_path) == {name: FileRef(str(tmp_path / name)) for name in names}
-
-
 def test_links_to_files_are_followed_and_broken_ones_are_failures(tmp_path: Path) -> None:
     root = tmp_path / "root"
     write(tmp_path / "outside.dcm")
@@ -233,42 +224,6 @@ def test_an_instance_is_found_with_its_time_class_and_size(tmp_path: Path) -> No
     assert found.updated.startswith("2023-11-14T22:13:20.12345")
     assert (found.storage_class, found.size) == ("STANDARD", len(INSTANCE))
     assert found.row.uids == ("1.2.13.1", "1.2.14.1", "1.2.24.1")
-
-
-@pytest.mark.parametrize("name", ["a.dcm", "a.DCM", "a.dicom", "a.IMA", "a", "1.2.840.113", "a.jpg"])
-@pytest.mark.parametrize("data", [INSTANCE, dataset()], ids=["preamble", "none"])
-def test_an_instance_is_found_whatever_its_name(tmp_path: Path, name: str, data: bytes) -> None:
-    assert isinstance(reading(write(tmp_path / name, data)), Found)
-
-
-@pytest.mark.parametrize("data", [b"", b"notes\n" * 50, bytes(4096), b"\x89PNG\r\n\x1a\n" + bytes(100)])
-def test_what_is_no_dicom_is_skipped_unless_its_name_claims_it(tmp_path: Path, data: bytes) -> None:
-    assert reading(write(tmp_path / "notes.txt", data)) == Skipped(FileRef(str(tmp_path / "notes.txt")), "not DICOM")
-    failure = reading(write(tmp_path / "scan.dcm", data))
-    assert isinstance(failure, Failure)
-    assert failure.uri == str(tmp_path / "scan.dcm")
-
-
-def test_a_dicomdir_is_skipped_whatever_its_name(tmp_path: Path) -> None:
-    data = part10(sequence(0x00041220, element(0x00041430, "CS", "PATIENT")))
-    for name in ("DICOMDIR", "DICOMDIR.dcm"):
-        assert reading(write(tmp_path / name, data)) == Skipped(FileRef(str(tmp_path / name)), "a DICOMDIR")
-
-
-def test_a_file_that_is_cut_off_is_a_failure(tmp_path: Path) -> None:
-    failure = reading(write(tmp_path / "a", INSTANCE[:-3]))
-    assert isinstance(failure, Failure)
-    assert failure.code == "DATA_LOSS"
-
-
-def test_the_record_type_and_the_greatest_size_reach_the_reader(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.dcm", instance(element(0x0040A160, "UT", "x" * 100)))
-    found = reading(path, max_element_size=100)
-    assert isinstance(found, Found)
-    assert "DroppedTags" in found.row.values
-    (found,) = opened(tmp_path).read([FileRef(str(path))], MetadataRecord, 1 << 20)
-    assert isinstance(found, Found)
-    assert "Metadata" in found.row.values
 
 
 def test_no_fault_ends_the_reading(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from dicombq.operations import jobs
 from dicombq.operations.kinds import Settings, Task
 from dicombq.operations.state import Operation
 from dicombq.operations.store import OperationStore
-from dicombq.stores.base import PLAIN
+from dicombq.stores.base import StoreOptions
 from dicombq.stores.filters import read_filter
 from dicombq.stores.registry import open_store
 from dicombq.transfer.pattern import MatchingStore
@@ -71,9 +71,9 @@ class Lab:
             prefix or str(self.copies), store, read_filter(str(wanted)) if wanted else None, self.settings(workers)
         )
 
-    def into(self, uri: str, store: str = "", workers: int = 1) -> FilesIn:
+    def into(self, uri: str, store: str = "", workers: int = 1, *, archives: bool = False) -> FilesIn:
         target = open_store(store or str(self.copies), Parent(), self.home, lambda _text: None)
-        return FilesIn(MatchingStore.open(uri, PLAIN), target, workers)
+        return FilesIn(MatchingStore.open(uri, StoreOptions(archives)), target, workers)
 
     def run(self, task: Task, progress: Progress = lambda _operation: None) -> Operation:
         with jobs.begin(task, self.settings()) as job:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import pytest
 
 from dicombq.errors import Failed, InvalidArgument, NotFound
@@ -93,3 +95,17 @@ def test_a_single_file_is_no_store_to_import_into(lab: Lab) -> None:
     write_instance(lab.scans / "2.dcm", 2)
     with pytest.raises(Failed, match="Not a directory"):
         lab.run(lab.into(f"{lab.scans}/*", str(one)))
+
+
+@pytest.mark.parametrize("uri", ["**", "**.zip", "a/*.zip", "a/b.zip", "**.dcm"])
+def test_members_of_archives_are_imported(lab: Lab, uri: str) -> None:
+    (lab.scans / "a").mkdir()
+    expected = {}
+    with zipfile.ZipFile(lab.scans / "a" / "b.zip", "w") as archive:
+        for number in (1, 2):
+            path = write_instance(lab.path / f"{number}.dcm", number)
+            archive.write(path, f"x/{number}.dcm")
+            expected[name_of(number)] = path.read_bytes()
+    lab.copies.mkdir()
+    lab.run(lab.into(f"{lab.scans}/{uri}", archives=True))
+    assert files_in(lab.copies) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import signal
 from collections import Counter
@@ -14,8 +15,9 @@ import pytest
 
 from dicombq.operations.state import State
 from dicombq.operations.store import OperationStore
+from tests.gcs_server import GcsBucket
 from tests.instances import write_instance, write_truncated
-from tests.proofs.zygote import Zygote, names_file, zygote
+from tests.proofs.zygote import Ended, Zygote, names_file, zygote
 from tests.transfer.lab import files_in
 
 OUT, IN = "export", "import"
@@ -61,9 +63,40 @@ class Arena:
         [operation] = OperationStore(self.home).list()[0]
         assert operation.state is State.DONE
         counters = asdict(operation.counters)
-        assert counters.pop("existing") <= 4  # those that were on their way when it was killed
+        assert counters.pop("existing") <= 8  # those that were on their way when it was killed
         entries = OperationStore(self.home).logs(operation.id)
         return counters, Counter(json.dumps({**entry, "time": ""}) for entry in entries)
+
+
+def test_an_export_to_a_bucket_killed_at_random_steps_ends_as_if_it_had_not_been(
+    process: Zygote, scans: Path, tmp_path: Path, gcs_bucket: GcsBucket
+) -> None:
+    uri = gcs_bucket.client.client._connection.API_BASE_URL
+    environment = {"STORAGE_EMULATOR_HOST": uri}
+
+    def export(arena: Arena, place: str, **points: object) -> Ended:
+        command = ["export", "gcs", str(scans), f"--gcs-uri-prefix={gcs_bucket.uri}/{place}", "--workers=1"]
+        return process.run(arena.home, *command, points=points, environment=environment)
+
+    undisturbed = Arena.make(tmp_path / "undisturbed", scans, OUT)
+    assert export(undisturbed, "whole", watched=False).code == 3
+    names = json.loads(names_file(undisturbed.home).read_text())[0]
+    whole = {key.removeprefix("whole/"): gcs_bucket.get(key) for key in sorted(gcs_bucket.keys())}
+    assert len(whole) == 5
+    for step in random.Random(1).sample(range(len(names)), 6):
+        arena = Arena.make(tmp_path / "killed", scans, OUT)
+        export(arena, f"{step}", at=step)
+        operations = OperationStore(arena.home).list()[0] if arena.home.exists() else []
+        if not operations:
+            ended = export(arena, f"{step}")
+        else:
+            command = ["operations", "resume", operations[0].id, "--workers=1"]
+            ended = process.run(arena.home, *command, environment=environment)
+        assert ended.code == 3 or operations[0].state is State.DONE, ended
+        keys = [key for key in sorted(gcs_bucket.keys()) if key.startswith(f"{step}/")]
+        assert {key.removeprefix(f"{step}/"): gcs_bucket.get(key) for key in keys} == whole, names[step]
+        assert arena.outcome() == undisturbed.outcome(), names[step]
+        shutil.rmtree(arena.folder)
 
 
 @pytest.fixture(scope="module")

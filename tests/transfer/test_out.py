@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from dicombq.errors import DicombqError, Failed, InvalidArgument, NotFound, NotPermitted, SourceChanged, StorageFull
+from dicombq.errors import (
+    Cancelled,
+    DicombqError,
+    Failed,
+    InvalidArgument,
+    NotFound,
+    NotPermitted,
+    SourceChanged,
+    StorageFull,
+)
 from dicombq.operations.state import Operation, State
 from dicombq.transfer import places, run
 from dicombq.transfer.tasks import check_mime_type
@@ -183,6 +192,23 @@ def test_a_place_that_fails_ends_the_operation_which_can_be_resumed(
     assert set(files_in(lab.copies)) == {name_of(number) for number in (1, 2, 3)}
 
 
+def test_a_place_that_cannot_be_tidied_hides_no_other_error(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.fill()
+
+    def interrupt(operation: Operation) -> None:
+        if operation.counters.success:
+            raise KeyboardInterrupt
+
+    def fail(_place: places.FolderPlace) -> None:
+        raise Failed("not empty")
+
+    monkeypatch.setattr(places.FolderPlace, "finish", fail)
+    with pytest.raises(Cancelled):
+        lab.run(lab.out(), interrupt)
+    with pytest.raises(Failed, match="not empty"):
+        lab.resume()
+
+
 def test_what_was_copied_is_not_read_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "SHARD_SIZE", 1)
     lab.fill()
@@ -287,7 +313,7 @@ def test_an_object_that_was_written_meanwhile_is_looked_at(
     path = write_instance(lab.scans / "1.dcm")
     gcs_bucket.put(name_of(1), path.read_bytes() if meanwhile == "ours" else b"theirs")
     found = [None, gcs_bucket.client.get_blob(name_of(1))]
-    monkeypatch.setattr("dicombq.stores.objects.find", lambda _uri: found.pop(0))
+    monkeypatch.setattr("dicombq.stores.objects.find", lambda _uri, _options: found.pop(0))
     if copied:
         assert lab.run(lab.out(gcs_bucket.uri)).counters.success == 1
     else:

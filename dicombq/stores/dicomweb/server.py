@@ -34,6 +34,7 @@ MAX_ANSWER = 64 << 20
 """Bytes of an answer in JSON that are read at most, inflated."""
 
 _DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+_FEW = 2  # further attempts, for what costs a minute or will stay
 _MAX_DELAY = 120.0  # seconds, whatever Retry-After says
 _TIMEOUT = (10.0, 60.0)  # seconds: to connect, and from one piece of an answer to the next
 _CHUNK = 1 << 16
@@ -175,7 +176,7 @@ class Server:
                         answer.close()
                         raise
             except _Again as again:
-                if delay is None or attempt == again.attempts:
+                if delay is None or (again.is_stubborn and attempt == _FEW):
                     raise again.error from None
                 time.sleep(min(max(delay, again.after), _MAX_DELAY))
         raise AssertionError  # the last attempt returns or raises
@@ -187,9 +188,8 @@ class Server:
             return
         said = self._answered(status)
         if status in _BUSY or status == 500:
-            again = _Again(Temporary(said, "Run the command again later."), _retry_after(answer))
-            again.attempts = len(_DELAYS) if status in _BUSY else 2  # 500 is often an instance's fault, and stays
-            raise again
+            error = Temporary(said, "Run the command again later.")
+            raise _Again(error, _retry_after(answer), is_stubborn=status == 500)  # often an instance's fault, and stays
         if status == 401:
             raise NotAuthenticated(f"{said}: it does not accept the credentials, or wants some", _CREDENTIALS)
         if status == 403:
@@ -245,14 +245,13 @@ class _Session(requests.Session):
 
 
 class _Again(Exception):
-    """Something that may succeed at another attempt."""
+    """Something that may succeed at another attempt; what is stubborn gets few of them."""
 
-    attempts = len(_DELAYS)
-
-    def __init__(self, error: Temporary, after: float = 0) -> None:
+    def __init__(self, error: Temporary, after: float = 0, *, is_stubborn: bool = False) -> None:
         super().__init__()
         self.error = error
         self.after = after
+        self.is_stubborn = is_stubborn
 
 
 @contextmanager
@@ -268,7 +267,7 @@ def _breaks(host: str) -> Iterator[None]:
             ) from None
         raise _Again(_no_connection(host, error)) from None
     except _BROKEN as error:
-        raise _Again(_no_connection(host, error)) from None
+        raise _Again(_no_connection(host, error), is_stubborn=isinstance(error, Timeout)) from None
     except OSError as error:  # of requests or the system; their messages hold URLs and headers
         if isinstance(error, TooManyRedirects) and error.response is not None:
             error.response.close()

@@ -519,7 +519,10 @@ def test_a_server_that_goes_away_ends_the_reading(fake: DicomwebFake, answer: An
         read(store, refs)
 
 
-def test_nothing_is_lost_where_connections_die_now_and_then(fake: DicomwebFake) -> None:
+def test_nothing_is_lost_where_connections_die_now_and_then(
+    fake: DicomwebFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicombq.stores.dicomweb.server._DELAYS", (0.0,) * 100)  # whichever request meets the faults
     fake.instances = [model(str(study), "2", str(number)) for study in range(4) for number in range(3)]
     faults = [reset, None, break_off, reply(503), None, reply(429, Retry_After="0"), None, None] * 9
     store = store_of(fake)
