@@ -115,6 +115,11 @@ class BigQueryTable:
     def __str__(self) -> str:
         return f"bq://{self.project}.{self.dataset}.{self.table}"
 
+    @property
+    def warehouse(self) -> BigQueryProject:
+        """The project that it is in."""
+        return BigQueryProject(self.project)
+
 
 @dataclass(frozen=True)
 class DuckdbTable:
@@ -127,8 +132,60 @@ class DuckdbTable:
     def __str__(self) -> str:
         return f"duckdb://{self.file}/{self.dataset}.{self.table}"
 
+    @property
+    def warehouse(self) -> DuckdbFile:
+        """The file that it is in."""
+        return DuckdbFile(self.file)
+
 
 TableUri = BigQueryTable | DuckdbTable
+
+
+@dataclass(frozen=True)
+class BigQueryProject:
+    """The datasets of a project, ``bq://PROJECT``, which also pays for queries."""
+
+    project: str
+
+    def __str__(self) -> str:
+        return f"bq://{self.project}"
+
+    def table(self, dataset: str, table: str) -> BigQueryTable:
+        """Name a table in it."""
+        return BigQueryTable(self.project, dataset, table)
+
+
+@dataclass(frozen=True)
+class DuckdbFile:
+    """A DuckDB file, ``duckdb://FILE``."""
+
+    file: Path
+
+    def __str__(self) -> str:
+        return f"duckdb://{self.file}"
+
+    def table(self, dataset: str, table: str) -> DuckdbTable:
+        """Name a table in it."""
+        return DuckdbTable(self.file, dataset, table)
+
+
+WarehouseUri = BigQueryProject | DuckdbFile
+
+
+def parse_warehouse_uri(uri: str) -> WarehouseUri:
+    """Read a warehouse's name; a file is absolute from then on.
+
+    Raises
+    ------
+    InvalidArgument
+        Where it is none.
+    """
+    scheme, _, rest = uri.partition("://")
+    if scheme == "duckdb" and rest:
+        return DuckdbFile(Path(rest).absolute())
+    if scheme == "bq" and _PROJECT.fullmatch(rest):
+        return BigQueryProject(rest)
+    raise InvalidArgument(f"[{uri}] is not a warehouse", "Give duckdb://FILE.duckdb or bq://PROJECT.")
 
 
 def parse_table_uri(uri: str) -> TableUri:

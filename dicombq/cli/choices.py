@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from dicombq.warehouses.base import Parameter
 
 FORMATS = ("csv", "json", "table", "yaml")
 VALUE = re.compile(r"value\(([^()]+)\)")
@@ -69,3 +73,47 @@ def check_cloud_logging(ctx: click.Context, param: click.Parameter, value: bool)
                 "google-cloud-logging is not installed. Install it: pip install 'dicombq[logging]'", ctx, param
             )
     return value
+
+
+def alias(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Take NAME=TABLE; backticks, and the colon of legacy names, may be there; ``instances`` is the SOURCE."""
+    found: dict[str, str] = {}
+    for value in values:
+        name, _, table = (part.strip("`[]").replace(":", ".") for part in value.partition("="))
+        if not (re.fullmatch(r"[\w.-]+", name) and re.fullmatch(r"([\w.-]+\.)?\w+\.\w+|instances", table)):
+            raise click.BadParameter(f"'{value}' is not NAME=DATASET.TABLE, nor NAME=instances.", ctx, param)
+        found[name] = table
+    return found
+
+
+def parameter(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[Parameter, ...]:
+    """Take NAME:TYPE:VALUE, as ``bq query`` does; NULL is a value of every type."""
+    from dicombq.warehouses.base import PARAMETER_TYPES, Parameter
+
+    found: list[Parameter] = []
+    for given in values:
+        match = re.fullmatch(r"(\w*):(ARRAY<(\w+)>|\w*):(.*)", given, re.DOTALL)
+        kind = (match[3] or match[2] or "STRING").upper() if match else ""
+        if not match or kind not in PARAMETER_TYPES:
+            raise click.BadParameter(
+                f"'{given.partition(':')[0]}' is not NAME:TYPE:VALUE with a TYPE of {', '.join(PARAMETER_TYPES)}, or "
+                "ARRAY<TYPE>.",
+                ctx,
+                param,
+            )
+        found.append(Parameter(match[1], kind, _array(match[4], ctx, param) if match[3] else _scalar(match[4])))
+    return tuple(found)
+
+
+def _scalar(text: str) -> str | None:
+    return None if text == "NULL" else text
+
+
+def _array(text: str, ctx: click.Context, param: click.Parameter) -> list[str]:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = None
+    if not isinstance(values, list) or any(isinstance(value, (list, dict)) or value is None for value in values):
+        raise click.BadParameter('the value of an ARRAY is not a JSON array, such as ["a", "b"].', ctx, param)
+    return [value if isinstance(value, str) else json.dumps(value) for value in values]

@@ -52,7 +52,10 @@ Examples:
 )
 @_STORE
 @click.option(
-    "--source", required=True, metavar="SOURCE", help="Where the instances lie: a folder, a file or a DICOMweb server."
+    "--source",
+    required=True,
+    metavar="SOURCE",
+    help="Where the instances lie: a folder, a file, a bucket or a folder in it (gs://, s3://), or a DICOMweb server.",
 )
 @_STREAM_CONFIGS
 @store_options

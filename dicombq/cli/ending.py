@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from pathlib import Path
 
+from dicombq import config
 from dicombq.cli.render import Output
 from dicombq.names import DuckdbTable, read_table_uri
 from dicombq.operations.state import Operation
-from dicombq.warehouses.registry import is_embedded
 
 
-def operation_ended(output: Output, operation: Operation, home: Path, read_otherwise: Counter[str]) -> int:
+def operation_ended(output: Output, operation: Operation, read_otherwise: Counter[str]) -> int:
     """Print how an operation ended; give its exit code.
 
     Parameters
@@ -25,7 +24,7 @@ def operation_ended(output: Output, operation: Operation, home: Path, read_other
     output.resource({"name": operation.store})
     counters = operation.counters
     if operation.kind == "export bq":
-        _table_ended(output, operation, home)
+        _table_ended(output, operation)
     else:
         _files_ended(output, operation)
     if counters.failure or counters.notices:
@@ -35,12 +34,12 @@ def operation_ended(output: Output, operation: Operation, home: Path, read_other
     return 3 if counters.failure else 0
 
 
-def _table_ended(output: Output, operation: Operation, home: Path) -> None:
+def _table_ended(output: Output, operation: Operation) -> None:
     rows = operation.counters.success
     if not rows:
         output.warning(f"no instance in [{operation.store_id}] could be exported; the table is empty.")
     output.status(f"Table: {operation.target} ({_number(rows, 'new row')})")
-    if hint := _query_hint(operation.target, home):
+    if hint := _query_hint(operation.target):
         output.status(f"Look at it: {hint}")
 
 
@@ -56,11 +55,12 @@ def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _query_hint(target: str, home: Path) -> str:
+def _query_hint(target: str) -> str:
     table = read_table_uri(target)
     if not isinstance(table, DuckdbTable):
         return ""
     parts = (part if part.isidentifier() else f"`{part}`" for part in (table.dataset, table.table))
     sql = f"SELECT * FROM {'.'.join(parts)} LIMIT 10"
-    warehouse = "" if is_embedded(table, home) else f"--warehouse={shlex.quote(f'duckdb://{table.file}')} "
+    default = table.warehouse == config.warehouse()
+    warehouse = "" if default else f"--warehouse={shlex.quote(str(table.warehouse))} "
     return f"dicombq query {warehouse}{shlex.quote(sql)}"

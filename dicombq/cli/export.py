@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dicombq import config
+from dicombq.cli import proposals
 from dicombq.cli.choices import Choice
 from dicombq.cli.groups import (
     Command,
@@ -44,12 +45,12 @@ Examples:
   dicombq export bq ./scans --bq-table=bq://my-project.my_dataset.scans --overwrite-table
   dicombq export bq ./scans --bq-table=duckdb://scans.duckdb/dicom.scans --write-disposition=write-append""",
 )
-@click.argument("store", metavar="STORE")
+@click.argument("store", metavar="STORE", shell_complete=proposals.files)
 @click.option(
     "--bq-table",
     metavar="URI",
     help="The table: bq://PROJECT.DATASET.TABLE, or duckdb://FILE.duckdb/DATASET.TABLE. Left out: a table named after "
-    "the store in the embedded warehouse.",
+    "the store, in the embedded warehouse or where `dicombq config` says.",
 )
 @click.option("--overwrite-table", is_flag=True, help="Replace an existing table.")
 @click.option(
@@ -76,10 +77,10 @@ Examples:
 @click.option(
     "--staging",
     metavar="URI",
-    help="Stage rows in a bucket, from where BigQuery loads them: gs://BUCKET/FOLDER; default: $DICOMBQ_STAGING, or "
-    "else one upload from here.",
+    help="Stage rows in a bucket, from where BigQuery loads them: gs://BUCKET/FOLDER; default: $DICOMBQ_STAGING, "
+    "what `dicombq config` says, or else one upload from here.",
 )
-@click.option("--dry-run", is_flag=True, help="Check, print what would be done, and stop.")
+@click.option("--dry-run", is_flag=True, help="Check, tell what would be done, an estimate of its size, and stop.")
 @async_option
 @workers_option
 @store_options
@@ -115,6 +116,7 @@ def bq(
     The exit code is 3 where some instances could not be read: see `dicombq operations logs`.
     """
     from dicombq.cli.operations import run_task
+    from dicombq.export.preview import preview
     from dicombq.export.request import ExportRequest
     from dicombq.export.task import export_task
     from dicombq.names import BigQueryTable
@@ -134,7 +136,7 @@ def bq(
         disposition = Disposition.WRITE_TRUNCATE if overwrite_table else Disposition.NONE
     parent = config.parent(project, location, dataset)
     source = open_store(store, parent, config.home_folder(), output.warning, options)
-    table = find_table(bq_table, config.home, source.name)
+    table = find_table(bq_table, config.warehouse, source.name)
     wanted = read_filter(filter_config_gcs_uri) if filter_config_gcs_uri is not None else None
     settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
     destination = BigQueryDestination(table, disposition, schema == "json", include_source_store)
@@ -143,7 +145,9 @@ def bq(
     request = ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE, wanted, staging or "")
     task = export_task(request, settings)
     if dry_run:
-        output.resource(task.plan().to_dict())
+        plan = task.plan()
+        output.status(f"Looking at [{source.name.store}]; nothing is written.")
+        output.resource(preview(plan).to_dict())
         return 0
     return run_task(output, task, settings, in_background=async_)
 

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from dicombq.cli.choices import Choice, check_cloud_logging, check_format, duration
+from dicombq.cli.proposals import formats
 from dicombq.cli.render import CommandExpected, Output
 from dicombq.errors import Cancelled, DicombqError, Internal, Terminated
 
@@ -151,6 +152,7 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "format_",
             metavar="FORMAT",
             callback=check_format,
+            shell_complete=formats,
             help="yaml, json, csv, table or value(KEY).",
         ),
         click.option("--quiet", "-q", is_flag=True, help="Answer prompts with their default."),

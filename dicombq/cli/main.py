@@ -16,13 +16,17 @@ cli = click.version_option(__version__, prog_name="dicombq", message="%(prog)s %
     Group(
         "dicombq",
         {
+            "completion": "dicombq.cli.completion:completion",
+            "config": "dicombq.cli.config:group",
             "dicom-stores": "dicombq.cli.dicom_stores:group",
+            "doctor": "dicombq.cli.doctor:doctor",
             "export": "dicombq.cli.export:group",
             "filter": "dicombq.cli.filter:group",
             "import": "dicombq.cli.imports:group",
             "operations": "dicombq.cli.operations:group",
             "query": "dicombq.cli.query:query",
             "stream": "dicombq.cli.stream:group",
+            "schema": "dicombq.cli.schema:group",
         },
         help="Export DICOM metadata, wherever it lies, to a BigQuery table or an embedded DuckDB file.",
         epilog="Example: dicombq export bq ./scans",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dicombq import config
+from dicombq.cli import proposals
 from dicombq.cli.choices import Choice, duration
 from dicombq.cli.groups import (
     Command,
@@ -59,7 +60,7 @@ _COLUMNS = {
 }
 _LOG_COLUMNS = {name.upper(): name for name in ("time", "severity", "code", "uri", "tag", "message")}
 
-_OPERATION = click.argument("operation", metavar="OPERATION")
+_OPERATION = click.argument("operation", metavar="OPERATION", shell_complete=proposals.operations)
 
 
 def run_command(workers: int | None, lock_timeout: float | None, *, log_to_cloud: bool) -> list[str]:
@@ -87,7 +88,7 @@ def run_task(output: Output, task: Task, settings: Settings, *, in_background: b
         output.status(f"Request issued for: [{task.store.store}]")
         with output.waiting(str(job.operation.name)) as progress:
             job.run(progress)
-    return operation_ended(output, job.operation, settings.home, job.running.debug)
+    return operation_ended(output, job.operation, job.running.debug)
 
 
 def _with_columns(operation: Operation) -> dict[str, Any]:
@@ -160,7 +161,8 @@ def list_operations(
 ) -> None:
     """List the operations, the newest first.
 
-    --project, --location and --dataset, given here or in the environment, leave out the operations of others.
+    --project, --location and --dataset, given here, in the environment or by `dicombq config`, leave out the
+    operations of others.
     """
     from dicombq.operations.store import OperationStore
 
@@ -240,14 +242,13 @@ def wait(output: Output, /, operation: str, timeout: float | None, **_names: str
     from dicombq.names import operation_id
     from dicombq.operations.store import OperationStore
 
-    home = config.home()
-    operations = OperationStore(home)
+    operations = OperationStore(config.home())
     found = operations.get(operation_id(operation))
     with output.waiting(str(found.name), interrupted="the operation goes on") as progress:
         for latest in operations.follow(found.id, timeout):
             progress(latest)
         latest.raise_error()
-    return operation_ended(output, latest, home, Counter())
+    return operation_ended(output, latest, Counter())
 
 
 @click.command(
@@ -305,7 +306,7 @@ def resume(
     settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
     with jobs.resume(operation_id(operation), settings) as job, output.waiting(str(job.operation.name)) as progress:
         job.run(progress)
-    return operation_ended(output, job.operation, settings.home, job.running.debug)
+    return operation_ended(output, job.operation, job.running.debug)
 
 
 @click.command(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from dicombq.cli.choices import VALUE, InvalidChoice
-from dicombq.cli.values import cell, flatten, on_one_line, plain, value_at, values_text, yaml_text
+from dicombq.cli.values import cell, flatten, on_one_line, plain, printed, value_at, values_text, yaml_text
 from dicombq.errors import Cancelled, DicombqError, NotConfirmed
 
 if TYPE_CHECKING:
@@ -102,6 +102,10 @@ class Output:
             except OSError:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
+    def text(self, text: str) -> None:
+        """Print a text, as it is, for another program."""
+        _write(sys.stdout, f"{text}\n")
+
     def resource(self, resource: Mapping[str, Any]) -> None:
         """Print a resource as YAML, or as asked for."""
         kind = self._format or "yaml"
@@ -156,7 +160,7 @@ class Output:
             values = (dict(zip(columns, (plain(value) for value in row), strict=True)) for row in rows)
             self.resources({name: name for name in columns}, values)
         else:
-            self._rows(kind, columns, (tuple(plain(value) for value in row) for row in rows))
+            self._rows(kind, columns, (tuple(printed(value) for value in row) for row in rows))
 
     def confirm(self, text: str) -> None:
         """Ask before something is lost, as gcloud does; ``--quiet`` agrees.
@@ -282,7 +286,8 @@ def _usage_message(error: click.UsageError) -> str:
     if isinstance(error, click.BadOptionUsage):
         return f"argument {error.option_name}: expected one argument"
     if isinstance(error, click.BadParameter) and error.param:
-        name = error.param.opts[0] if error.param.opts[0].startswith("-") else error.param.opts[0].upper()
+        flag = error.param.opts[0]
+        name = flag if flag.startswith("-") else (error.param.metavar or flag.upper()).strip("[]")
         return (
             f"argument {name}: {'Must be specified.' if isinstance(error, click.MissingParameter) else error.message}"
         )

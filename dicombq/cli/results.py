@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dicombq.cli.values import on_one_line, plain
+from dicombq.cli.values import on_one_line, printed
 
 _BLOCK = 1000
 """Rows that are laid out together: their columns are as wide as their longest cell, and a result may be endless."""
@@ -35,7 +35,7 @@ def layout(
     number = 0
     while (block := list(itertools.islice(rows, _BLOCK))) or first:
         first = False
-        texts = [[readable(plain(value)) for value in row] for row in block]
+        texts = [[readable(printed(value)) for value in row] for row in block]
         shown = [at for at in range(len(columns)) if not (hide_empty and texts) or any(row[at] for row in texts)]
         table = _table([columns[at] for at in shown], [[row[at] for at in shown] for row in texts])
         with console.capture() as captured:

@@ -126,7 +126,7 @@ def configure(
     from dicombq.warehouses.registry import find_table
 
     registered = _find(output, store, project, location, dataset)
-    tables = [find_table(uri, config.home, registered.name) for uri in bq_tables or [None]]
+    tables = [find_table(uri, config.warehouse, registered.name) for uri in bq_tables or [None]]
     form = (Disposition.WRITE_APPEND, schema == "json", include_source_store)
     ways = (not no_backfill, delivery == "insert")
     configs = [StreamConfig(BigQueryDestination(table, *form), *ways) for table in tables]

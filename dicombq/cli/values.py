@@ -68,6 +68,11 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def printed(value: Any) -> Any:
+    """Write a value for text formats as ``bq`` does: `plain`, with ``true`` and ``false``."""
+    return str(value).lower() if isinstance(value, bool) else plain(value)
+
+
 def on_one_line(text: str) -> str:
     """Spell out control characters: a file name or a value must not steer the terminal."""
     return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)

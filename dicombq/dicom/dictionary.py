@@ -97,6 +97,14 @@ def tag_of(keyword: str) -> int | None:
     return _TAG_OF.get(keyword)
 
 
+def name_of(tag: int) -> str:
+    """Give a standard element's name, as PS3.6 has it; empty where it is unknown or private."""
+    if entry := _public.DicomDictionary.get(tag):
+        return str(entry[2])
+    repeating = _public.RepeatersDictionary.get(f"{tag >> 24:02X}xx{tag & 0xFFFF:04X}")
+    return str(repeating[2]) if repeating else ""
+
+
 def is_known_creator(creator: str) -> bool:
     """Tell whether a private dictionary has elements of a private creator."""
     return creator in _private
@@ -104,12 +112,25 @@ def is_known_creator(creator: str) -> bool:
 
 def private_vr(tag: int, creator: str) -> str | None:
     """Give the VR that a private dictionary knows for an element of a private creator's block, or None."""
+    entry = _private_entry(tag, creator)
+    return entry[0].replace("OB_OW", "OB or OW") if entry else None
+
+
+def private_name(tag: int, creator: str) -> str:
+    """Give the name that a private dictionary knows for an element of a private creator's block; empty for none."""
+    entry = _private_entry(tag, creator)
+    return entry[2].strip("? ") if entry else ""
+
+
+def _private_entry(tag: int, creator: str) -> tuple[str, str, str, str] | None:
     block = _private.get(creator)
     if block is None:
         return None
     group, element = tag >> 16, tag & 0xFF
-    entry = block.get(f"{group:04X}xx{element:02X}") or block.get(f"{group:04x}xx{element:02x}")
-    return entry[0].replace("OB_OW", "OB or OW") if entry else None
+    entry: tuple[str, str, str, str] | None = block.get(f"{group:04X}xx{element:02X}") or block.get(
+        f"{group:04x}xx{element:02x}"
+    )
+    return entry
 
 
 def effective_vr(tag: int, vr: str | None, creator: str, signed: bool) -> str:

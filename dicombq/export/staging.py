@@ -25,7 +25,7 @@ from dicombq.shards.work import log_entry
 from dicombq.stores import lines
 from dicombq.stores.base import Failure, Found, InstanceRef, Result, Store
 from dicombq.stores.filters import Filter, load_filter
-from dicombq.stores.lines import finish_line, json_body
+from dicombq.stores.lines import row_line
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class _ShardWriter:
                 self._receipt.skipped += 1
                 self._receipt.unwanted += 1
                 return
-            line = finish_line(json_body(result), result.updated, self._source_store)
+            line = row_line(result, self._source_store)
             if len(line) <= lines.MAX_ROW_SIZE:
                 self._add(result, line)
                 return

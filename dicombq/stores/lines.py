@@ -11,6 +11,11 @@ MAX_ROW_SIZE = 100 << 20
 """Bytes of a JSON row in a BigQuery load."""
 
 
+def row_line(found: Found, source_store: str | None) -> bytes:
+    """Write the row of an instance that was found; `source_store` is as for `finish_line`."""
+    return finish_line(json_body(found), found.updated, source_store)
+
+
 def json_body(found: Found) -> bytes:
     """Write all of an instance's row that is read from the store: the same for the same content.
 

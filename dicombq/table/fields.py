@@ -21,6 +21,7 @@ _DUCKDB_TYPES = {
     "JSON": "JSON",
 }
 _STANDARD_SQL_NAMES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "STRUCT": "RECORD", "BOOL": "BOOLEAN"}
+_LEGACY_NAMES = {legacy: standard for standard, legacy in _STANDARD_SQL_NAMES.items()}
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,15 @@ class Field:
         ``NULLABLE REPEATED``, or ``REQUIRED`` in an existing table.
     fields
         The fields of a RECORD.
+    description
+        For people; two fields that differ in it alone are equal.
     """
 
     name: str
     type: str
     mode: str = "NULLABLE"
     fields: tuple[Field, ...] = ()
+    description: str = field(default="", compare=False)
 
     @property
     def repeated(self) -> bool:
@@ -55,7 +59,9 @@ class Field:
 def to_bigquery(fields: Iterable[Field]) -> list[dict[str, Any]]:
     """Print fields as BigQuery's ``TableFieldSchema``."""
     return [
-        {"name": f.name, "type": f.type, "mode": f.mode} | ({"fields": to_bigquery(f.fields)} if f.fields else {})
+        {"name": f.name, "type": f.type, "mode": f.mode}
+        | ({"description": f.description} if f.description else {})
+        | ({"fields": to_bigquery(f.fields)} if f.fields else {})
         for f in fields
     ]
 
@@ -68,6 +74,7 @@ def from_bigquery(schema: Iterable[Mapping[str, Any]]) -> tuple[Field, ...]:
             _STANDARD_SQL_NAMES.get(f["type"].upper(), f["type"].upper()),
             f.get("mode", "NULLABLE").upper(),
             from_bigquery(f.get("fields", ())),
+            f.get("description") or "",
         )
         for f in schema
     )
@@ -81,6 +88,14 @@ def duckdb_type(f: Field) -> str:
     else:
         base = _DUCKDB_TYPES[f.type]
     return base + ("[]" if f.repeated else "")
+
+
+def standard_type(f: Field) -> str:
+    """Print a field's type for GoogleSQL: ``ARRAY<STRUCT<Tag STRING, Data ARRAY<STRING>>>``."""
+    base = _LEGACY_NAMES.get(f.type, f.type)
+    if f.type == "RECORD":
+        base = f"STRUCT<{', '.join(f'`{child.name}` {standard_type(child)}' for child in f.fields)}>"
+    return f"ARRAY<{base}>" if f.repeated else base
 
 
 def quote(name: str) -> str:

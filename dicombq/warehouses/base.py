@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -31,6 +31,11 @@ class Table:
     state: TableState
     fields: tuple[Field, ...] = ()
     rows: int = 0
+
+
+def table_text(found: Table) -> str:
+    """Say what a destination is, for people."""
+    return f"{found.state.value}, {len(found.fields):,} columns" if found.fields else found.state.value
 
 
 @dataclass(frozen=True)
@@ -142,11 +147,46 @@ def is_gone(table: TableUri) -> DestinationChanged:
 
 
 @dataclass(frozen=True)
+class Parameter:
+    """A value that a query takes from outside.
+
+    Parameters
+    ----------
+    name
+        As in ``@name``; empty for the next ``?``.
+    type
+        One of `PARAMETER_TYPES`, of each value where it is an array.
+    value
+        As text; None for NULL; several for an array.
+    """
+
+    name: str
+    type: str
+    value: str | Sequence[str] | None
+
+
+PARAMETER_TYPES = ("BOOL", "DATE", "DATETIME", "FLOAT64", "INT64", "STRING", "TIME", "TIMESTAMP")
+
+
+@dataclass(frozen=True)
 class QueryResult:
     """A query's columns and rows, streamed."""
 
     columns: tuple[str, ...]
     rows: Iterator[tuple[Any, ...]]
+
+
+class Check(NamedTuple):
+    """Something that an export needs.
+
+    Parameters
+    ----------
+    look
+        Says what is there; raises a `DicombqError`, whose hint mends it, where that will not do.
+    """
+
+    name: str
+    look: Callable[[], str]
 
 
 class Warehouse(Protocol[TableT_contra]):
@@ -195,6 +235,45 @@ class Warehouse(Protocol[TableT_contra]):
         """
         ...
 
-    def query(self, sql: str) -> QueryResult:
-        """Answer a query in GoogleSQL."""
+    def fields(self, table: TableT_contra) -> tuple[Field, ...]:
+        """Give the columns of a table or a view, with their descriptions.
+
+        Raises
+        ------
+        NotFound
+            Where there is none.
+        """
+        ...
+
+    def query(
+        self, sql: str, parameters: Sequence[Parameter] = (), maximum_bytes_billed: int | None = None
+    ) -> QueryResult:
+        """Answer a query in GoogleSQL.
+
+        Parameters
+        ----------
+        maximum_bytes_billed
+            The query is refused where it would be billed for more; nothing is billed on DuckDB.
+
+        Raises
+        ------
+        SqlError
+            Where it is not understood, or fails.
+        FailedPrecondition
+            Where it would be billed for more than the limit.
+        """
+        ...
+
+    def checks(self, table: TableT_contra | None) -> list[Check]:
+        """List what can be looked at before an export to a table, or to a table yet to be named."""
+        ...
+
+    def estimate(self, sql: str, parameters: Sequence[Parameter] = ()) -> int:
+        """Check a query without running it; give the bytes that it would be billed for, 0 on DuckDB.
+
+        Raises
+        ------
+        SqlError
+            Where it is not understood.
+        """
         ...

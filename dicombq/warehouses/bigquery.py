@@ -37,14 +37,17 @@ from dicombq.names import BigQueryTable
 from dicombq.system.files import open_private
 from dicombq.system.google_errors import NETWORK, TEMPORARY_REASONS, google_errors, temporary
 from dicombq.system.times import microseconds
+from dicombq.table.descriptions import described
 from dicombq.table.disposition import Action, Disposition, TableState, decide
 from dicombq.table.fields import Field, Merge, from_bigquery, to_bigquery
 from dicombq.table.mapping import SOURCE_DICOM_STORE, UID_COLUMNS
 from dicombq.table.view import view_name, view_query
 from dicombq.warehouses.base import (
     IDENTITY,
+    Check,
     Load,
     LoadResult,
+    Parameter,
     QueryResult,
     Table,
     TableRow,
@@ -68,7 +71,7 @@ _SEARCH = 30.0
 _UPLOAD_RETRIES = 6
 _CANCEL_TIMEOUT = 1.0  # seconds
 _NO_RETRY = DEFAULT_RETRY.with_timeout(0)
-_ROLES = "Grant roles/bigquery.dataEditor on the dataset and roles/bigquery.jobUser on the project."
+ROLES = "Grant roles/bigquery.dataEditor on the dataset and roles/bigquery.jobUser on the project."
 _PLACE = re.compile(r"\[\d+:\d+\]|Not found: ")
 _WRITE_DISPOSITIONS = {Disposition.WRITE_TRUNCATE: "WRITE_TRUNCATE", Disposition.WRITE_APPEND: "WRITE_APPEND"}
 """Whatever the table's state was when it was looked at: the load checks it again."""
@@ -87,7 +90,7 @@ class BigQueryWarehouse:
 
     def __init__(self, project: str, patience: float | None = None) -> None:
         self._project = project
-        patience = PATIENCE if patience is None else patience
+        self._patience = patience = PATIENCE if patience is None else patience
         self._retry = DEFAULT_RETRY.with_timeout(patience)
         self._job_retry = self._retry.with_predicate(_may_appear)
         self._search_retry = self._job_retry.with_timeout(min(patience, _SEARCH))
@@ -176,13 +179,41 @@ class BigQueryWarehouse:
                     ) from None
                 self._client.update_table(view, ["view_query"], retry=self._retry)
 
-    def query(self, sql: str) -> QueryResult:
-        """Answer a query in GoogleSQL."""
-        from dicombq.warehouses.googlesql.queries import standard_names  # noqa: PLC0415 - exports do not need sqlglot
+    def fields(self, table: BigQueryTable) -> tuple[Field, ...]:
+        """Give the columns of a table or a view, with their descriptions."""
+        with _errors(f"the table [{table}]"):
+            return from_bigquery(_schema(self._client.get_table(_id(table), retry=self._retry)))
 
+    def checks(self, table: BigQueryTable | None) -> list[Check]:
+        """List what can be looked at before an export."""
+        from dicombq.warehouses.bigquery_checks import MOST_PATIENCE, checks  # noqa: PLC0415 - only `doctor` needs it
+
+        hasty = BigQueryWarehouse(self._project, min(self._patience, MOST_PATIENCE))
+        return checks(hasty, lambda: hasty._client, self._project, table)
+
+    def query(
+        self, sql: str, parameters: Sequence[Parameter] = (), maximum_bytes_billed: int | None = None
+    ) -> QueryResult:
+        """Answer a query in GoogleSQL."""
+        config = bigquery.QueryJobConfig(query_parameters=[_parameter(each) for each in parameters])
+        if maximum_bytes_billed is not None:
+            config.maximum_bytes_billed = maximum_bytes_billed
         with _query_errors():
-            rows = self._client.query(standard_names(sql), job_retry=None).result(retry=self._retry)
+            rows = self._query(sql, config).result(retry=self._retry)
         return QueryResult(tuple(field.name for field in rows.schema), _stream(rows))
+
+    def estimate(self, sql: str, parameters: Sequence[Parameter] = ()) -> int:
+        """Check a query without running it; give the bytes that it would be billed for."""
+        config = bigquery.QueryJobConfig(
+            query_parameters=[_parameter(each) for each in parameters], dry_run=True, use_query_cache=False
+        )
+        with _query_errors():
+            return int(self._query(sql, config).total_bytes_processed or 0)
+
+    def _query(self, sql: str, config: bigquery.QueryJobConfig) -> bigquery.QueryJob:
+        from dicombq.warehouses.googlesql.names import standard_names  # noqa: PLC0415 - exports do not need sqlglot
+
+        return self._client.query(standard_names(sql), config, retry=self._retry, job_retry=None)
 
     def _get_table(self, table: BigQueryTable) -> bigquery.Table | None:
         try:
@@ -238,7 +269,7 @@ class BigQueryWarehouse:
         state = _table_state(found) if found else TableState.MISSING
         action = decide(str(table), state, load.disposition)
         result = fields_after(from_bigquery(_schema(found)) if found else (), load, action)
-        schema = to_bigquery(load.fields)
+        schema = to_bigquery(described(load.fields))
         config = bigquery.LoadJobConfig(
             source_format="NEWLINE_DELIMITED_JSON",
             write_disposition=_WRITE_DISPOSITIONS.get(load.disposition, "WRITE_EMPTY"),
@@ -321,10 +352,26 @@ def _query_errors() -> Iterator[None]:
     with _errors("the query"):
         try:
             yield
-        except (api.BadRequest, api.NotFound) as error:
+        except GoogleAPICallError as error:
+            if any(
+                detail.get("reason") == "bytesBilledLimitExceeded" for detail in error.errors
+            ):  # the client says 500
+                raise FailedPrecondition(
+                    "the query would be billed for more bytes than the limit allows",
+                    "See how many with --dry-run; ask for fewer columns, or raise --maximum-bytes-billed.",
+                ) from None
+            if not isinstance(error, api.BadRequest | api.NotFound):
+                raise
             # with a place in the query it was refused before any row was read, so it holds no patient's value
             known = _PLACE.search(error.message)
             raise SqlError(error.message.split("\n")[0] if known else "the query failed on a value") from None
+
+
+def _parameter(given: Parameter) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
+    name = given.name or None
+    if given.value is None or isinstance(given.value, str):
+        return bigquery.ScalarQueryParameter(name, given.type, given.value)
+    return bigquery.ArrayQueryParameter(name, given.type, list(given.value))
 
 
 def _may_appear(error: Exception) -> bool:
@@ -356,7 +403,7 @@ def _extended(schema: list[dict[str, Any]], result: Merge) -> list[dict[str, Any
         siblings = extended
         for record in above:
             siblings = next(field for field in siblings if field["name"].lower() == record.name.lower())["fields"]
-        siblings.extend(to_bigquery([added]))
+        siblings.extend(to_bigquery(described([added])))
     return extended
 
 
@@ -373,7 +420,7 @@ def _join(files: Sequence[Path], body: Path) -> int:
 
 
 def _errors(what: str) -> contextlib.AbstractContextManager[None]:
-    return google_errors("BigQuery", what, _ROLES)
+    return google_errors("BigQuery", what, ROLES)
 
 
 def _unsettled(job_id: str) -> LoadUnsettled:
@@ -388,7 +435,7 @@ def _job_error(reason: str, table: BigQueryTable, disposition: Disposition) -> D
         "duplicate": lambda: (TableExists if disposition is Disposition.NONE else TableNotEmpty)(
             f"the table [{table}] was made or filled by somebody else meanwhile", "It was not touched."
         ),
-        "accessDenied": lambda: NotPermitted(f"BigQuery does not permit to load [{table}]", _ROLES),
+        "accessDenied": lambda: NotPermitted(f"BigQuery does not permit to load [{table}]", ROLES),
         "notFound": lambda: NotFound(f"BigQuery does not find the dataset of [{table}]"),
         "stopped": lambda: CancelledElsewhere(f"the load job for [{table}] was cancelled"),
     }

@@ -30,16 +30,20 @@ from dicombq.table.fields import Field, Merge, count, duckdb_type, quote
 from dicombq.table.view import view_name, view_query
 from dicombq.warehouses.base import (
     IDENTITY,
+    Check,
     Load,
     LoadResult,
+    Parameter,
     QueryResult,
     Table,
     TableRow,
     fields_after,
     is_gone,
+    table_text,
 )
 from dicombq.warehouses.duckdb_errors import sql_error
-from dicombq.warehouses.duckdb_tables import CATALOG, kind_of, quoted, table_state
+from dicombq.warehouses.duckdb_results import as_on_bigquery
+from dicombq.warehouses.duckdb_tables import CATALOG, describe_columns, fields_of, kind_of, literal, quoted, state_of
 
 _OWN_DATASET = "_dicombq"
 _SCHEMA = f'"{CATALOG}".{_OWN_DATASET}'
@@ -97,12 +101,12 @@ class DuckdbWarehouse:
                 raise self._no_folder()
             return Table(TableState.MISSING)
         with self._connect(read_only=True) as connection:
-            return table_state(connection, table)
+            return state_of(connection, table)
 
     def load(self, table: DuckdbTable, load: Load) -> LoadResult:
         """Load rows in one transaction, which also notes the load's ID; where memory is short, again with more."""
         with self._connect() as connection:
-            connection.execute(f"SET temp_directory = {_literal(str(load.scratch))}")
+            connection.execute(f"SET temp_directory = {literal(str(load.scratch))}")
             connection.execute("SET preserve_insertion_order = false")
             connection.execute("SET threads = 1")  # a second one takes as much memory again
             default = connection.execute("SELECT current_setting('memory_limit')").fetchone()
@@ -124,7 +128,7 @@ class DuckdbWarehouse:
         if not os.path.exists(self._file):
             return
         with self._connect(read_only=True) as connection:
-            present = {f.name.lower() for f in table_state(connection, table).fields}
+            present = {f.name.lower() for f in state_of(connection, table).fields}
             if not present:
                 return
             columns = (quote(name) if name.lower() in present else "NULL" for name in IDENTITY)
@@ -148,22 +152,60 @@ class DuckdbWarehouse:
             connection.execute(f"USE {quote(CATALOG)}.{quote(table.dataset)}")
             connection.execute(f"CREATE OR REPLACE VIEW {quoted(view)} AS {query}")
 
-    def query(self, sql: str) -> QueryResult:
-        """Answer a query in GoogleSQL; the file is opened read-only and nothing outside it can be read."""
-        from dicombq.warehouses.googlesql.queries import to_duckdb  # noqa: PLC0415 - exports do not need sqlglot
+    def fields(self, table: DuckdbTable) -> tuple[Field, ...]:
+        """Give the columns of a table or a view, with the comments on them."""
+        self._expect_file()
+        with self._connect(read_only=True) as connection:
+            return fields_of(connection, table)
 
-        translated = to_duckdb(sql, catalog=CATALOG)
+    def checks(self, table: DuckdbTable | None) -> list[Check]:
+        """List what can be looked at before an export."""
+        return [
+            Check("warehouse", self._file_text),
+            *([Check("table", lambda: table_text(self.state(table)))] if table else []),
+        ]
+
+    def _file_text(self) -> str:
         if not os.path.exists(self._file):
-            raise NotFound(f"there is no warehouse [{self._file}] yet", "`dicombq export bq FOLDER` makes it.")
+            return f"{self._file}, to be made"
+        with self._connect(read_only=True):
+            return f"{self._file}, {os.path.getsize(self._file):,} bytes"
+
+    def query(
+        self,
+        sql: str,
+        parameters: Sequence[Parameter] = (),
+        maximum_bytes_billed: int | None = None,  # noqa: ARG002 - nothing is billed
+    ) -> QueryResult:
+        """Answer a query in GoogleSQL; the file is opened read-only and nothing outside it can be read."""
+        translated = _translate(sql, parameters)
         with contextlib.ExitStack() as stack:
-            connection = stack.enter_context(self._connect(read_only=True))
-            connection.execute(f"SET temp_directory = {_literal(f'{self._file}.tmp')}")
-            connection.execute("SET enable_external_access = false")
-            connection.execute("SET lock_configuration = true")
+            connection = stack.enter_context(self._reading())
             with _sql_errors(connection):
                 connection.execute(translated)
             columns = tuple(column[0] for column in connection.description)
-            return QueryResult(columns, _stream(connection, stack.pop_all()))
+            return QueryResult(columns, as_on_bigquery(connection.description, _stream(connection, stack.pop_all())))
+
+    def estimate(self, sql: str, parameters: Sequence[Parameter] = ()) -> int:
+        """Check a query without running it; nothing is billed."""
+        translated = _translate(sql, parameters)
+        with self._reading() as connection, _sql_errors(connection):
+            connection.execute(f"EXPLAIN {translated}")
+        return 0
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file for a query, which cannot reach anything else."""
+        self._expect_file()
+        with self._connect(read_only=True) as connection:
+            connection.execute(f"SET temp_directory = {literal(f'{self._file}.tmp')}")
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+            yield connection
+
+    def _expect_file(self) -> None:
+        if not os.path.exists(self._file):
+            raise NotFound(f"there is no warehouse [{self._file}] yet", "`dicombq export bq FOLDER` makes it.")
 
     @contextlib.contextmanager
     def _connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -192,7 +234,7 @@ class DuckdbWarehouse:
                 connection.execute("SET TimeZone = 'UTC'")
                 yield connection
         except duckdb.Error as error:
-            raise self._translate(error) from None
+            raise self._named(error) from None
         finally:
             with contextlib.suppress(duckdb.Error):
                 connection.close()
@@ -201,7 +243,7 @@ class DuckdbWarehouse:
         """Make an empty file that appears whole: what a crash or a full disk cut off, DuckDB does not open again."""
         temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}.tmp")
         try:
-            connection.execute(f"ATTACH {_literal(str(temporary))} AS new (TYPE duckdb)")
+            connection.execute(f"ATTACH {literal(str(temporary))} AS new (TYPE duckdb)")
             connection.execute("DETACH new")
             temporary.chmod(0o600)
             with contextlib.suppress(FileExistsError):  # somebody else made it
@@ -216,7 +258,7 @@ class DuckdbWarehouse:
         deadline = time.monotonic() + self._patience
         while True:
             try:
-                connection.execute(f"ATTACH {_literal(str(self._file))} AS {quote(CATALOG)} ({options})")
+                connection.execute(f"ATTACH {literal(str(self._file))} AS {quote(CATALOG)} ({options})")
             except duckdb.Error as error:
                 if "Could not set lock" not in str(error) or time.monotonic() > deadline:
                     raise
@@ -230,7 +272,7 @@ class DuckdbWarehouse:
     def _not_permitted(self) -> NotPermitted:
         return NotPermitted(f"the warehouse [{self._file}] cannot be written", "Check file and folder permissions.")
 
-    def _translate(self, error: duckdb.Error) -> DicombqError:
+    def _named(self, error: duckdb.Error) -> DicombqError:
         """Name what went wrong; DuckDB's own message may hold a value."""
         text = str(error)
         if holder := _LOCK_HOLDER.search(text):
@@ -269,11 +311,6 @@ def is_full(error: duckdb.Error) -> bool:
     return "No space left" in str(error) or "Disk quota" in str(error)
 
 
-def _literal(text: str) -> str:
-    escaped = text.replace("'", "''")
-    return f"'{escaped}'"
-
-
 @contextlib.contextmanager
 def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.execute("BEGIN")
@@ -293,7 +330,7 @@ def _load(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load)
         "loaded_at TIMESTAMPTZ)"
     )
     done = connection.execute(f"SELECT row_count FROM {_LOADS} WHERE job_id = ?", [load.job_id]).fetchone()
-    current = table_state(connection, table)
+    current = state_of(connection, table)
     if done and current.state is TableState.MISSING:
         raise is_gone(table)
     if done:
@@ -313,20 +350,22 @@ def _prepare(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, action: 
         replace = "OR REPLACE " if action is Action.REPLACE else ""
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(CATALOG)}.{quote(table.dataset)}")
         connection.execute(f"CREATE {replace}TABLE {quoted(table)} ({columns})")
+        describe_columns(connection, table, (f.name for f in result.fields))
         return
     for above, added in result.added:
         path = [part for f in above for part in ([quote(f.name), "element"] if f.repeated else [quote(f.name)])]
         name = ".".join([*path, quote(added.name)])
         connection.execute(f"ALTER TABLE {quoted(table)} ADD COLUMN {name} {duckdb_type(added)}")
+    describe_columns(connection, table, (added.name for above, added in result.added if not above))
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load) -> int:
     """Read rows by their own fields; DuckDB fits them to the table's by name, regardless of case, nested ones too."""
-    columns = ", ".join(f"{_literal(f.name)}: {_literal(duckdb_type(f))}" for f in load.fields)
+    columns = ", ".join(f"{literal(f.name)}: {literal(duckdb_type(f))}" for f in load.fields)
     size = max(_MIN_OBJECT_SIZE, load.longest_row + 1)
     rows = 0
     for start in range(0, len(load.files), _FILES_AT_ONCE):
-        files = ", ".join(_literal(os.fspath(file)) for file in load.files[start : start + _FILES_AT_ONCE])
+        files = ", ".join(literal(os.fspath(file)) for file in load.files[start : start + _FILES_AT_ONCE])
         row = connection.execute(
             f"INSERT INTO {quoted(table)} BY NAME SELECT * FROM read_json([{files}], format = 'newline_delimited', "
             f"compression = 'gzip', maximum_object_size = {size}, columns = {{{columns}}})"
@@ -338,6 +377,12 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Loa
 def _memory(load: Load) -> int:
     """Bytes that a load does with: flat in its rows, not in their columns and length."""
     return _LOAD_MEMORY + _LOAD_MEMORY_PER_COLUMN * count(load.fields) + 4 * load.longest_row
+
+
+def _translate(sql: str, parameters: Sequence[Parameter]) -> str:
+    from dicombq.warehouses.googlesql.queries import to_duckdb  # noqa: PLC0415 - exports do not need sqlglot
+
+    return to_duckdb(sql, catalog=CATALOG, parameters=parameters)
 
 
 def _stream(connection: duckdb.DuckDBPyConnection, stack: contextlib.ExitStack) -> Iterator[tuple[Any, ...]]:

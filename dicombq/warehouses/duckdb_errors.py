@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import duckdb
 
+from dicombq.dicom import dictionary
 from dicombq.errors import SqlError
 
 _MISSING = {
@@ -37,7 +38,7 @@ def sql_error(error: duckdb.Error, datasets: Sequence[str]) -> SqlError:
             name = match[1] or match[2]
             proposed = _PROPOSED.search(text)
             known = list(datasets) if what == "dataset" else re.findall(r"\"(.+?)\"", proposed[1] if proposed else "")
-            return SqlError(f"there is no {what} [{name}]", _proposal(name, known))
+            return SqlError(f"there is no {what} [{name}]", _proposal(name, known) or _absent(what, name))
     first = text.split("\n", 1)[0].removeprefix("Binder Error: ").removeprefix("Catalog Error: ")
     return SqlError(first.rstrip("!."))
 
@@ -46,3 +47,8 @@ def _proposal(name: str, known: Sequence[str]) -> str:
     by_last_part = {each.rpartition(".")[2].casefold(): each for each in known}
     nearest = difflib.get_close_matches(name.rpartition(".")[2].casefold(), by_last_part, 1)
     return f"Did you mean [{by_last_part[nearest[0]]}]?" if nearest else ""
+
+
+def _absent(what: str, name: str) -> str:
+    is_element = what == "column" and dictionary.tag_of(name) is not None
+    return "An element that no instance has is no column." if is_element else ""

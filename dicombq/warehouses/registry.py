@@ -8,15 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dicombq.errors import InvalidArgument
-from dicombq.names import BigQueryTable, DuckdbTable, StoreName, TableUri, parse_table_uri, table_id
+from dicombq.names import (
+    BigQueryProject,
+    DuckdbTable,
+    StoreName,
+    TableUri,
+    WarehouseUri,
+    parse_table_uri,
+    table_id,
+)
 from dicombq.warehouses.base import Warehouse
 
-_EMBEDDED = "warehouse.duckdb"
 
-
-def find_table(uri: str | None, home: Callable[[], Path], store: StoreName) -> TableUri:
-    """Give the table that ``--bq-table`` names, or the one of the embedded warehouse that is named after the store.
+def find_table(uri: str | None, default: Callable[[], WarehouseUri], store: StoreName) -> TableUri:
+    """Give the table that ``--bq-table`` names, or the one of the default warehouse that is named after the store.
 
     Raises
     ------
@@ -24,7 +29,7 @@ def find_table(uri: str | None, home: Callable[[], Path], store: StoreName) -> T
         Naming the part of the URI that is wrong.
     """
     if uri is None:
-        return DuckdbTable(home() / _EMBEDDED, table_id(store.parent.dataset), table_id(store.store))
+        return default().table(table_id(store.parent.dataset), table_id(store.store))
     return named_table(uri)
 
 
@@ -41,11 +46,6 @@ def table_key(table: TableUri) -> str:
     return str(table)
 
 
-def is_embedded(table: TableUri, home: Path) -> bool:
-    """Tell whether a table is in the warehouse that queries use by default."""
-    return isinstance(table, DuckdbTable) and table.file == home / _EMBEDDED
-
-
 def open_warehouse(table: TableUri, lock_timeout: float | None) -> Warehouse[Any]:
     """Give the warehouse of a table; nothing is opened yet.
 
@@ -54,27 +54,12 @@ def open_warehouse(table: TableUri, lock_timeout: float | None) -> Warehouse[Any
     lock_timeout
         Seconds to wait for another process's lock on a DuckDB file; None for the usual.
     """
-    if isinstance(table, BigQueryTable):
-        return _bigquery(table.project)
-    return _duckdb(table.file, lock_timeout)
+    return find_warehouse(table.warehouse, lock_timeout)
 
 
-def find_warehouse(uri: str | None, home: Callable[[], Path], lock_timeout: float | None) -> Warehouse[Any]:
-    """Give the warehouse that ``--warehouse`` names, or the embedded one.
-
-    Raises
-    ------
-    InvalidArgument
-        Where it is no warehouse.
-    """
-    if uri is None:
-        return _duckdb(home() / _EMBEDDED, lock_timeout)
-    scheme, _, rest = uri.partition("://")
-    if scheme == "duckdb" and rest:
-        return _duckdb(Path(rest), lock_timeout)
-    if scheme == "bq" and rest:
-        return _bigquery(rest)
-    raise InvalidArgument(f"[{uri}] is not a warehouse", "Give duckdb://FILE.duckdb or bq://PROJECT.")
+def find_warehouse(uri: WarehouseUri, lock_timeout: float | None) -> Warehouse[Any]:
+    """Give the warehouse of that name; nothing is opened yet."""
+    return _bigquery(uri.project) if isinstance(uri, BigQueryProject) else _duckdb(uri.file, lock_timeout)
 
 
 def _bigquery(project: str) -> Warehouse[Any]:

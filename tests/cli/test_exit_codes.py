@@ -251,7 +251,7 @@ def test_130_for_ctrl_c_while_rows_are_sent(scans: Path, home: Path, bigquery: B
 def test_130_for_ctrl_c_in_a_query(run: Run, scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dicombq.warehouses.duckdb import DuckdbWarehouse
 
-    def interrupt(self: DuckdbWarehouse, sql: str) -> None:
+    def interrupt(self: DuckdbWarehouse, sql: str, *_more: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(DuckdbWarehouse, "query", interrupt)

@@ -187,16 +187,26 @@ def test_a_path_that_is_no_text_is_printed(run: Run, here: Path) -> None:
     assert run("operations", "list").out.count("\n") == 2
 
 
-def test_a_dry_run_prints_the_plan_and_does_nothing(run: Run, scans: Path, home: Path) -> None:
+def test_a_dry_run_prints_the_plan_with_an_estimate_and_does_nothing(run: Run, scans: Path, home: Path) -> None:
+    (scans / "notes.txt").write_text("no instance")
     result = run("export", "bq", "scans", "--dry-run")
-    assert (result.code, result.err) == (0, "")
-    assert masked(result.out, home).splitlines() == [
-        "action: create",
-        "schema: flattened",
-        f"store: {STORE}",
-        "table: duckdb:///HOME/warehouse.duckdb/dicom.scans",
-        "tableState: missing",
-    ]
+    assert (result.code, result.err) == (0, "Looking at [scans]; nothing is written.\n")
+    size = sum(file.stat().st_size for file in scans.iterdir())
+    found = yaml.safe_load(result.out)
+    assert found.pop("estimatedLoadBytes") > 500
+    assert found == {
+        "action": "create",
+        "bytes": size,
+        "columns": 17,
+        "estimatedRows": 2,
+        "files": 3,
+        "newColumns": [],
+        "sampled": 3,
+        "schema": "flattened",
+        "store": STORE,
+        "table": f"duckdb://{home}/warehouse.duckdb/dicom.scans",
+        "tableState": "missing",
+    }
     assert list(home.iterdir()) == []
 
 
@@ -207,9 +217,9 @@ def test_a_query_is_a_table_with_null_and_lists(run: Run, scans: Path) -> None:
     assert run("query", sql).out.splitlines() == [
         "PatientID  Rows  ImageType",
         'A          5     ["ORIGINAL", "PRIMARY"]',
-        "NULL       NULL  NULL",
+        "NULL       NULL  []",
     ]
-    assert run("query", sql, "--format=csv").out.splitlines()[2] == ",,"
+    assert run("query", sql, "--format=csv").out.splitlines()[2] == ",,[]"
     [first, second] = json.loads(run("query", sql, "--format=json").out)
     assert first == {"PatientID": "A", "Rows": "5", "ImageType": ["ORIGINAL", "PRIMARY"]}
     assert second["PatientID"] is None

@@ -82,7 +82,7 @@ def test_a_logged_request_has_no_query(http_log: logging.Logger, capsys: pytest.
 
 
 def test_sigterm_ends_a_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def terminate(self: DuckdbWarehouse, sql: str) -> None:
+    def terminate(self: DuckdbWarehouse, sql: str, *_more: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
 
@@ -94,7 +94,7 @@ def test_sigterm_ends_a_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_reader_that_is_gone_gets_nothing_more(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: DuckdbWarehouse, sql: str) -> None:
+    def broken(self: DuckdbWarehouse, sql: str, *_more: object) -> None:
         raise BrokenPipeError
 
     monkeypatch.setattr(DuckdbWarehouse, "query", broken)

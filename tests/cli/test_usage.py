@@ -15,6 +15,12 @@ from tests.cli.golden import assert_golden
 
 COMMANDS = [
     (),
+    ("completion",),
+    ("config",),
+    ("config", "get"),
+    ("config", "list"),
+    ("config", "set"),
+    ("config", "unset"),
     ("dicom-stores",),
     ("dicom-stores", "create"),
     ("dicom-stores", "delete"),
@@ -27,6 +33,7 @@ COMMANDS = [
     ("dicom-stores", "list"),
     ("dicom-stores", "metrics"),
     ("dicom-stores", "update"),
+    ("doctor",),
     ("export",),
     ("export", "bq"),
     ("export", "gcs"),
@@ -44,6 +51,10 @@ COMMANDS = [
     ("operations", "resume"),
     ("operations", "wait"),
     ("query",),
+    ("schema",),
+    ("schema", "diff"),
+    ("schema", "private"),
+    ("schema", "show"),
     ("stream",),
     *(("stream", name) for name in ("clear", "configure", "describe", "logs", "retry", "run", "sync")),
 ]

@@ -41,7 +41,7 @@ class Block:
     @property
     def id(self) -> str:
         """A name for a test."""
-        return f"{self.page.relative_to(DOCS)}-{self.section}"
+        return f"{self.page.relative_to(ROOT)}-{self.section}"
 
 
 def blocks(page: Path) -> list[Block]:

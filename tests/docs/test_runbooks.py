@@ -22,7 +22,7 @@ EXIT_CODES_WITHOUT_ERROR = {0, 3}
 PAGES = sorted(RUNBOOKS.rglob("*.md"))
 INDEX = RUNBOOKS / "README.md"
 RUNBOOK_PAGES = [page for page in PAGES if page != INDEX]
-WITH_COMMANDS = [*PAGES, *sorted((DOCS / "how-to").glob("*.md"))]
+WITH_COMMANDS = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 SOURCES = sorted((ROOT / "dicombq").rglob("*.py"))
 LEAST_LITERAL = 7
 """Characters that a message in the code must have outside of its braces: else it says nothing of a page."""

@@ -35,7 +35,7 @@ _STATUS = {
 }
 _PROJECT = r"/bigquery/v2/projects/(?P<project>[^/]+)"
 _DATASET = rf"{_PROJECT}/datasets/(?P<dataset>[^/]+)"
-_TABLE = rf"{_DATASET}/tables/(?P<table>[^/]+)"
+_TABLE = rf"{_DATASET}/tables/(?P<table>[^/:]+)"
 _ROUTES = [
     (http_method, re.compile(path), method)
     for http_method, path, method in [
@@ -51,6 +51,7 @@ _ROUTES = [
         ("DELETE", _TABLE, "tables.delete"),
         ("GET", rf"{_TABLE}/data", "tabledata.list"),
         ("POST", rf"{_TABLE}/insertAll", "tabledata.insertAll"),
+        ("POST", rf"{_TABLE}:testIamPermissions", "tables.testIamPermissions"),
         ("GET", rf"{_PROJECT}/jobs", "jobs.list"),
         ("POST", rf"{_PROJECT}/jobs", "jobs.insert"),
         ("GET", rf"{_PROJECT}/jobs/(?P<job>[^/]+)", "jobs.get"),

@@ -98,6 +98,10 @@ class JobStore(TableStore):
         both; by default the job is made and fails.
     row_limit
         The bytes that a row may have.
+    query_bytes
+        What a query would read.
+    queries
+        Those that were sent.
     """
 
     def __init__(self) -> None:
@@ -107,9 +111,13 @@ class JobStore(TableStore):
         self.job_error: Json | None = None
         self.errors_at_insert = False
         self.row_limit = ROW_LIMIT
+        self.query_bytes = 0
+        self.queries: list[Json] = []
 
     def jobs_insert(self, call: Call) -> Json:
         body = call.resource()
+        if "query" in body.get("configuration", {}):
+            return self._query_job(call.params["project"], body)
         self.check_load(call.params["project"], body)
         return self.start_load(call.params["project"], body, call.media).resource()
 
@@ -137,6 +145,26 @@ class JobStore(TableStore):
             resource = {**job.resource(), "state": job.state}
             items.append({**resource, "errorResult": job.error} if job.error else resource)
         return page(call, items, lambda items: {"kind": "bigquery#jobList", "jobs": items})
+
+    def _query_job(self, project: str, body: Json) -> Json:
+        """Answer a dry run, and a query whose bytes are over its limit: others would have to be run."""
+        configuration = body["configuration"]
+        limit = configuration["query"].get("maximumBytesBilled")
+        over = limit is not None and int(limit) < self.query_bytes
+        if not (configuration.get("dryRun") or over):
+            raise ApiError(400, "notImplemented", "This fake of BigQuery runs load jobs only.")
+        self.queries.append(configuration["query"])
+        status: Json = {"state": "DONE"}
+        if over:
+            message = f"Query exceeded limit for bytes billed: {limit}. {self.query_bytes} or higher required."
+            status["errorResult"] = {"reason": "bytesBilledLimitExceeded", "message": message}
+        return {
+            "kind": "bigquery#job",
+            "jobReference": {**body.get("jobReference", {}), "projectId": project},
+            "configuration": configuration,
+            "status": status,
+            "statistics": {"query": {"totalBytesProcessed": str(self.query_bytes)}},
+        }
 
     def _job(self, call: Call) -> Job:
         project, name = call.params["project"], call.params["job"]

@@ -150,6 +150,8 @@ class TableStore:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.datasets: dict[tuple[str, str], Dataset] = {}
+        self.lacking: set[str] = set()
+        """Permissions that nobody has on a table."""
 
     def create_dataset(self, name: str, location: str = "US") -> None:
         """Create the data set ``project.dataset``."""
@@ -320,6 +322,10 @@ class TableStore:
         if errors and not body.get("skipInvalidRows"):
             raise invalid("This fake of BigQuery inserts only with skipInvalidRows.")
         return {"kind": "bigquery#tableDataInsertAllResponse", **({"insertErrors": errors} if errors else {})}
+
+    def tables_testIamPermissions(self, call: Call) -> Json:
+        self._table(call)
+        return {"permissions": [each for each in call.resource()["permissions"] if each not in self.lacking]}
 
     def _table(self, call: Call) -> Table:
         return self.find_table(call.params["project"], call.params["dataset"], call.params["table"])

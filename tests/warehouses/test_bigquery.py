@@ -15,6 +15,7 @@ from dicombq.errors import (
     CancelledElsewhere,
     DicombqError,
     Failed,
+    FailedPrecondition,
     LoadUnsettled,
     NotAuthenticated,
     NotFound,
@@ -25,8 +26,9 @@ from dicombq.errors import (
 )
 from dicombq.names import BigQueryTable
 from dicombq.table.disposition import Disposition
+from dicombq.table.fields import Field
 from dicombq.table.view import view_query
-from dicombq.warehouses.base import LoadResult
+from dicombq.warehouses.base import LoadResult, Parameter
 from dicombq.warehouses.bigquery import BigQueryWarehouse
 from tests.fakes.bigquery import BigQueryFake, Fault
 from tests.gcs_server import GcsBucket
@@ -363,3 +365,33 @@ def test_nothing_of_the_upload_is_left_behind(bigquery: BigQueryFake, exporter: 
     with pytest.raises(Failed):
         exporter.load(job_id="second", disposition=Disposition.WRITE_APPEND)
     assert not (exporter.folder / "upload").exists()
+
+
+def test_a_query_is_estimated_with_its_parameters(bigquery: BigQueryFake) -> None:
+    bigquery.query_bytes = 12345
+    given = [Parameter("id", "INT64", "1"), Parameter("of", "STRING", ["a", "b"]), Parameter("none", "DATE", None)]
+    assert BigQueryWarehouse("p").estimate("SELECT * FROM [p:d.t] WHERE Id = @id", given) == 12345
+    [sent] = bigquery.queries
+    assert sent["query"] == "SELECT * FROM `p.d.t` WHERE Id = @id"
+    assert [(each["name"], each["parameterType"]["type"]) for each in sent["queryParameters"]] == [
+        ("id", "INT64"),
+        ("of", "ARRAY"),
+        ("none", "DATE"),
+    ]
+    assert sent["queryParameters"][1]["parameterValue"] == {"arrayValues": [{"value": "a"}, {"value": "b"}]}
+
+
+def test_a_query_over_the_limit_of_bytes_is_refused(bigquery: BigQueryFake) -> None:
+    bigquery.query_bytes = 2000
+    with pytest.raises(FailedPrecondition, match="billed for more bytes than the limit") as error:
+        BigQueryWarehouse("p").query("SELECT 1", maximum_bytes_billed=1000)
+    assert "--dry-run" in error.value.hint
+    assert bigquery.queries[0]["maximumBytesBilled"] == "1000"
+
+
+def test_columns_are_those_of_the_table_with_their_descriptions(bigquery: BigQueryFake, exporter: Exporter) -> None:
+    exporter.warehouse.load(TABLE, make_load(exporter.folder, [], [Field("PatientID", "STRING")]))
+    [found] = exporter.warehouse.fields(TABLE)
+    assert (found.name, found.description) == ("PatientID", "Patient ID (0010,0020) LO")
+    with pytest.raises(NotFound):
+        exporter.warehouse.fields(BigQueryTable("p", "d", "missing"))

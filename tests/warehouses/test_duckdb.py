@@ -391,7 +391,7 @@ def test_what_a_translation_lets_through_is_refused_by_duckdb(
     store.load()
     secret = store.scratch / "secret.txt"
     secret.write_text(CANARY)
-    monkeypatch.setattr("dicombq.warehouses.googlesql.queries.to_duckdb", lambda sql, catalog: sql)
+    monkeypatch.setattr("dicombq.warehouses.googlesql.queries.to_duckdb", lambda sql, **_more: sql)
     with pytest.raises(SqlError):
         store.query(sql.format(secret=secret))
 

@@ -9,40 +9,44 @@ Pages named in comments lie below https://cloud.google.com/bigquery/docs/referen
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterator
-from itertools import count, pairwise
+from collections.abc import Iterator, Sequence
+from itertools import count
 
 import sqlglot
-from sqlglot import TokenType, exp
+from sqlglot import exp
 from sqlglot.errors import ErrorLevel, ParseError, TokenError, UnsupportedError
 
 from dicombq.errors import SqlError
-from dicombq.warehouses.googlesql.values import ON_BIGQUERY, check_function, fill, mend
-
-# What sqlglot would warn of is refused here, and its warnings would print the query.
-logging.getLogger("sqlglot").setLevel(logging.ERROR)
+from dicombq.table.mapping import MAX_RECORD_DEPTH
+from dicombq.warehouses.base import Parameter
+from dicombq.warehouses.googlesql.functions import ON_BIGQUERY, check_function
+from dicombq.warehouses.googlesql.names import standard_names
+from dicombq.warehouses.googlesql.parameters import numbered, put_in
+from dicombq.warehouses.googlesql.values import fill, mend
 
 _FILE_SUFFIX = re.compile("csv|tsv|txt|jsonl?|ndjson|parquet|avro|xlsx|arrow|db|duckdb|gz|zst", re.IGNORECASE)
-_LEGACY_NAME = re.compile(r"\[(?:([\w.:-]+):)?([\w-]+(?:\.[\w-]+)+)\]")  # [P:D.T], [P.D.T] and [D.T]
 _REFUSED: dict[type[exp.Expr], str] = {
     exp.Into: "SELECT INTO",
     exp.Pivot: "PIVOT or UNPIVOT",
     exp.Version: "FOR SYSTEM_TIME AS OF",
     exp.Lateral: "LATERAL",
     exp.Values: "VALUES",
-    exp.Parameter: "a query parameter",
-    exp.Placeholder: "a query parameter",
 }
-# DuckDB's names of types for people who know BigQuery's; records stay as DuckDB writes them.
-_TYPE = "data_type"
-for _theirs, _ours in (("VARCHAR", "STRING"), ("BIGINT", "INT64"), ("DOUBLE", "FLOAT64"), ("BOOLEAN", "BOOL")):
-    _TYPE = rf"REGEXP_REPLACE({_TYPE}, '\b{_theirs}\b', '{_ours}', 'g')"
-_TYPE = rf"REGEXP_REPLACE(REPLACE({_TYPE}, ' WITH TIME ZONE', ''), '^(\w+)\[\]$', 'ARRAY<\1>') AS data_type"
+# DuckDB's names of types for people who know BigQuery's; records from the innermost out.
+_TYPE = "REPLACE(data_type, ' WITH TIME ZONE', '')"
+for _theirs, _ours in (
+    *((rf"\b{theirs}\b", ours) for theirs, ours in (("VARCHAR", "STRING"), ("BIGINT", "INT64"), ("DOUBLE", "FLOAT64"))),
+    (r"\bBOOLEAN\b", "BOOL"),
+    ('"', ""),
+    (r"(\w+)\[\]", r"ARRAY<\1>"),
+    *((r"STRUCT\(([^()]*)\)\[\]", r"ARRAY<STRUCT<\1>>"), (r"STRUCT\(([^()]*)\)", r"STRUCT<\1>")) * MAX_RECORD_DEPTH,
+):
+    _TYPE = f"REGEXP_REPLACE({_TYPE}, '{_theirs}', '{_ours}', 'g')"
+_TYPE = f"{_TYPE} AS data_type"
 
 
-def to_duckdb(sql: str, *, catalog: str | None = None) -> str:
+def to_duckdb(sql: str, *, catalog: str | None = None, parameters: Sequence[Parameter] = ()) -> str:
     """Translate one GoogleSQL query for DuckDB.
 
     `P.D.T` becomes `D.T`. The connection that runs the answer needs ``SET TimeZone = 'UTC'``, BigQuery's
@@ -56,6 +60,8 @@ def to_duckdb(sql: str, *, catalog: str | None = None) -> str:
     catalog
         The attached database that holds the datasets; `D.T` becomes `catalog.D.T`. Needed where a dataset
         has the database's own name, which DuckDB finds ambiguous.
+    parameters
+        Values for ``@name`` and ``?``.
 
     Returns
     -------
@@ -69,6 +75,7 @@ def to_duckdb(sql: str, *, catalog: str | None = None) -> str:
     """
     try:
         query = _parse(sql)
+        put_in(query, parameters)
         _check(query)
         _name(query)
         mend(query)
@@ -85,31 +92,6 @@ def to_duckdb(sql: str, *, catalog: str | None = None) -> str:
         raise SqlError("the query can't be translated", "does a function lack an argument?") from error
 
 
-def standard_names(sql: str) -> str:
-    """Turn legacy table names, `[P:D.T]` after FROM or JOIN, into GoogleSQL's `` `P.D.T` ``.
-
-    Parameters
-    ----------
-    sql
-        A query; where it can't be split into words, it is returned as it is.
-
-    Returns
-    -------
-    str
-        The same text, of the same length, so that lines and columns in errors stay right.
-    """
-    try:
-        tokens = sqlglot.tokenize(sql, read="bigquery")
-    except TokenError:
-        return sql
-    for before, token in pairwise(tokens):
-        legacy = _LEGACY_NAME.match(sql, token.start)
-        if legacy and before.token_type in (TokenType.FROM, TokenType.JOIN):
-            name = f"`{legacy[1]}.{legacy[2]}`" if legacy[1] else f"`{legacy[2]}`"
-            sql = sql[: legacy.start()] + name + sql[legacy.end() :]
-    return sql
-
-
 # --- reading -------------------------------------------------------------------------------------------------
 
 
@@ -117,7 +99,7 @@ def _parse(sql: str) -> exp.Query:
     if re.match(r"\s*#legacySQL", sql, re.IGNORECASE):
         raise SqlError("legacy SQL is not understood, apart from its table names", "write GoogleSQL")
     try:
-        statements = [tree for tree in sqlglot.parse(standard_names(sql), read="bigquery") if tree]
+        statements = [tree for tree in sqlglot.parse(numbered(standard_names(sql)), read="bigquery") if tree]
     except ParseError as error:
         raise SqlError(_describe(error)) from None
     except TokenError as error:

@@ -1,7 +1,5 @@
 """What GoogleSQL's functions, operators, casts and subscripts mean, said in DuckDB's words.
 
-A function that is not in ``_FUNCTIONS`` is refused: it was not compared, or it would reach files and settings.
-
 Pages named in comments lie below https://cloud.google.com/bigquery/docs/reference/standard-sql/.
 """
 
@@ -14,38 +12,16 @@ from functools import cache
 import sqlglot
 from sqlglot import exp
 
+from dicombq.dicom import dictionary
 from dicombq.errors import SqlError
+from dicombq.warehouses.googlesql.functions import ON_BIGQUERY
 
-ON_BIGQUERY = "run the query on BigQuery itself, with --warehouse=bq://PROJECT"
-"""The advice where DuckDB has no equal."""
-
-# As BigQuery calls them, or sqlglot where it keeps no other name.
-_FUNCTION_NAMES = """
-ABS ACOS AND ANY_VALUE APPROX_COUNT_DISTINCT APPROX_QUANTILES ARG_MAX ARG_MIN ARRAY ARRAY_AGG ARRAY_CONCAT
-ARRAY_CONCAT_AGG ARRAY_LENGTH ARRAY_REVERSE ARRAY_TO_STRING ASCII ASIN ATAN AVG BIT_AND BIT_COUNT BIT_OR
-BIT_XOR BYTE_LENGTH CASE CAST CEIL CEILING CHARACTER_LENGTH CHAR_LENGTH CHR COALESCE CONCAT CONTAINS_SUBSTR
-CORR COS COUNT COUNTIF COVAR_POP COVAR_SAMP CUME_DIST CURRENT_DATE CURRENT_DATETIME CURRENT_TIME
-CURRENT_TIMESTAMP DATE DATETIME DATETIME_ADD DATETIME_DIFF DATETIME_SUB DATETIME_TRUNC DATE_ADD DATE_DIFF
-DATE_FROM_UNIX_DATE DATE_SUB DATE_TRUNC DENSE_RANK DIV EDIT_DISTANCE ENDS_WITH ERROR EXISTS EXP EXTRACT
-FIRST_VALUE FLOOR FORMAT FORMAT_DATE FORMAT_DATETIME FORMAT_TIME FORMAT_TIMESTAMP GENERATE_ARRAY
-GENERATE_DATE_ARRAY GENERATE_UUID GREATEST GROUP_CONCAT IF IFNULL INITCAP INSTR IS_INF IS_NAN JSON_EXTRACT
-JSON_EXTRACT_ARRAY JSON_EXTRACT_SCALAR JSON_EXTRACT_STRING_ARRAY JSON_QUERY JSON_QUERY_ARRAY JSON_VALUE
-JSON_VALUE_ARRAY LAG LAST_DAY LAST_VALUE LEAD LEAST LEFT LENGTH LN LOG LOG10 LOGICAL_AND LOGICAL_OR LOWER
-LPAD LTRIM MAX MD5 MIN MOD NTH_VALUE NTILE NULLIF OCTET_LENGTH OR PARSE_DATE PARSE_DATETIME PARSE_JSON
-PARSE_TIME PARSE_TIMESTAMP PERCENTILE_CONT PERCENTILE_DISC PERCENT_RANK POW POWER RAND RANK REGEXP_CONTAINS
-REGEXP_EXTRACT REGEXP_EXTRACT_ALL REGEXP_INSTR REGEXP_REPLACE REGEXP_SUBSTR REPEAT REPLACE REVERSE RIGHT
-ROUND ROW_NUMBER RPAD RTRIM SAFE_DIVIDE SAFE_FUNC SHA1 SHA256 SIGN SIN SPLIT SQRT STARTS_WITH STDDEV
-STDDEV_POP STDDEV_SAMP STRING_AGG STRPOS STRUCT SUBSTR SUBSTRING SUM TAN TIME TIMESTAMP TIMESTAMP_ADD
-TIMESTAMP_DIFF TIMESTAMP_MICROS TIMESTAMP_MILLIS TIMESTAMP_SECONDS TIMESTAMP_SUB TIMESTAMP_TRUNC TIME_ADD
-TIME_DIFF TIME_SUB TO_BASE64 TO_HEX TO_JSON TO_JSON_STRING TRANSLATE TRIM TRUNC TRY_CAST TS_OR_DS_TO_DATE
-TS_OR_DS_TO_DATETIME TS_OR_DS_TO_TIME TS_OR_DS_TO_TIMESTAMP UNICODE UNIX_DATE UNIX_MICROS UNIX_MILLIS
-UNIX_SECONDS UPPER VARIANCE VAR_POP VAR_SAMP WEEK WEEK_START
-"""
-_FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
-
-# Numbers lose a fraction of zeros; fractions of seconds have 3 or 6 digits (conversion_functions#cast_as_string).
+# A FLOAT64 has 15 digits, and 17 where it needs more than 15; a NUMERIC loses a fraction of zeros; fractions of seconds
+# have 3 or 6 digits (conversion_functions#cast_as_string, RoundTripDoubleToString in google/googlesql).
 _TEXT = r"""
-    CASE WHEN TYPEOF(x) = 'DOUBLE' OR STARTS_WITH(TYPEOF(x), 'DECIMAL')
+    CASE WHEN TYPEOF(x) = 'DOUBLE'
+         THEN CASE WHEN TRY_CAST(PRINTF('%.15g', d) AS DOUBLE) = d THEN PRINTF('%.15g', d) ELSE PRINTF('%.17g', d) END
+         WHEN STARTS_WITH(TYPEOF(x), 'DECIMAL')
          THEN REGEXP_REPLACE(CAST(x AS VARCHAR), '\.0*$|(\.\d*[1-9])0+$', '\1')
          WHEN STARTS_WITH(TYPEOF(x), 'TIME')
          THEN REGEXP_REPLACE(REGEXP_REPLACE(CAST(x AS VARCHAR), '\.(\d|\d{4})(\+00)?$', '.\100\2'),
@@ -57,6 +33,20 @@ _INTEGER = r"""
          WHEN TYPEOF(x) = 'VARCHAR' AND NOT REGEXP_FULL_MATCH(CAST(x AS VARCHAR), '\s*[+-]?(\d+|0[xX][\da-fA-F]+)\s*')
          THEN CAST(ERROR('Bad INT64 value') AS BIGINT) ELSE CAST(x AS BIGINT) END"""
 _SAFE_INTEGER = _INTEGER.replace("ERROR('Bad INT64 value')", "NULL").replace(" CAST(", " TRY_CAST(")
+
+# Numbers without a fraction of zeros, those beyond 2^53 and what is no number as text, times as RFC 3339 has them
+# (json_functions#json_encodings). What is in a record can't be corrected, so it is refused.
+_JSON = r"""
+    CASE WHEN REGEXP_MATCHES(TYPEOF(x), '^(STRUCT|.*\[\]$)') AND REGEXP_MATCHES(TYPEOF(x), 'DOUBLE|TIMESTAMP')
+         THEN ERROR('TO_JSON_STRING of a record or array with FLOAT64 or TIMESTAMP is not understood')
+         WHEN TYPEOF(x) = 'DOUBLE' AND REGEXP_MATCHES(CAST(x AS VARCHAR), 'nan|inf')
+         THEN REPLACE(REPLACE(CONCAT('"', CAST(x AS VARCHAR), '"'), 'inf', 'Infinity'), 'nan', 'NaN')
+         WHEN TYPEOF(x) = 'DOUBLE' THEN t
+         WHEN TYPEOF(x) = 'BIGINT' AND ABS(TRY_CAST(CAST(x AS VARCHAR) AS HUGEINT)) > 9007199254740992
+         THEN CONCAT('"', CAST(x AS VARCHAR), '"')
+         WHEN STARTS_WITH(TYPEOF(x), 'TIMESTAMP')
+         THEN CONCAT('"', REPLACE(REPLACE(CAST(x AS VARCHAR), ' ', 'T'), '+00', 'Z'), '"')
+         ELSE COALESCE(CAST(TO_JSON(x) AS VARCHAR), 'null') END"""
 
 # Weeks start on Sunday, and parts of a second leave the seconds out (date_functions and time_functions, EXTRACT).
 _PARTS = {
@@ -91,24 +81,6 @@ def mend(query: exp.Query) -> None:
         correct = _MENDS.get(type(node))
         if correct and (better := correct(node)) is not node:
             node.replace(better)
-
-
-def check_function(node: exp.Func) -> None:
-    """Refuse a function that is not known to mean the same here.
-
-    Parameters
-    ----------
-    node
-        The call, as sqlglot read it from BigQuery's dialect.
-
-    Raises
-    ------
-    SqlError
-        It is not one of the functions below.
-    """
-    name = node.name if isinstance(node, exp.Anonymous) else node.meta.get("bigquery_name") or node.sql_name()
-    if name.upper() not in _FUNCTIONS:
-        raise SqlError(f"the function {name.upper()} is not understood here", ON_BIGQUERY)
 
 
 @cache
@@ -206,7 +178,9 @@ def _literal(node: exp.Expr) -> exp.Expr:
 
 
 def _text(node: exp.Expr) -> exp.Expr:
-    return node if isinstance(node, exp.Literal) and node.is_string else fill(_TEXT, x=node)
+    if isinstance(node, exp.Literal) and node.is_string:
+        return node
+    return fill(_TEXT, x=node, d=fill("TRY_CAST(CAST(x AS VARCHAR) AS DOUBLE)", x=node))  # which binds, whatever x is
 
 
 def _concat(node: exp.Expr) -> exp.Expr:
@@ -306,7 +280,36 @@ def _time(node: exp.Expr) -> exp.Expr:
 def _json_string(node: exp.Expr) -> exp.Expr:
     if node.args.get("options"):
         raise SqlError("TO_JSON_STRING with a second argument is not understood", ON_BIGQUERY)
-    return fill("COALESCE(CAST(TO_JSON(x) AS VARCHAR), 'null')", x=node.this)
+    empty = "CASE WHEN x IS NULL AND ENDS_WITH(TYPEOF(x), '[]') THEN '[]' ELSE j END"
+    return fill(empty, x=node.this, j=fill(_JSON, x=node.this, t=_text(node.this)))
+
+
+def _is(node: exp.Expr) -> exp.Expr:
+    """Find no NULL array in a table (data-types#array_nulls), though an outer join makes some."""
+    select = node.find_ancestor(exp.Select)
+    is_outer = select and any(join.side and not join.find(exp.Unnest) for join in select.args.get("joins", []))
+    if is_outer or not isinstance(node.expression, exp.Null) or not isinstance(node.this, (exp.Column, exp.Dot)):
+        return node
+    return fill("CASE WHEN ENDS_WITH(TYPEOF(x), '[]') THEN FALSE ELSE n END", x=node.this, n=node)
+
+
+def _subtract(node: exp.Expr) -> exp.Expr:
+    """Refuse DATE - DATE, which is an INTERVAL (operators#datetime_subtraction) and no number of days."""
+    if _is_date(node.this) and _is_date(node.expression):
+        raise SqlError("the difference of two dates is not understood", "write DATE_DIFF(a, b, DAY) for days")
+    return node
+
+
+def _is_date(node: exp.Expr) -> bool:
+    """Tell whether an expression is a DATE, as far as its words say."""
+    if isinstance(node, (exp.Paren, exp.Max, exp.Min)):
+        return _is_date(node.this)
+    if isinstance(node, (exp.Column, exp.Dot)):
+        entry = dictionary.lookup(dictionary.tag_of(node.name) or 0)
+        return entry is not None and entry.vr == "DA"
+    if isinstance(node, exp.Cast):
+        return bool(node.args["to"].this == exp.DType.DATE)
+    return isinstance(node, (exp.CurrentDate, exp.Date, exp.DateAdd, exp.DateSub, exp.TsOrDsToDate))
 
 
 def _elapsed(node: exp.Expr) -> exp.Expr:
@@ -347,6 +350,7 @@ _MENDS: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
     exp.IgnoreNulls: _array_agg,
     exp.IntDiv: _whole_divide,
     exp.JSONFormat: _json_string,
+    exp.Is: _is,
     exp.Like: _like,
     exp.Literal: _literal,
     exp.Mod: _whole_divide,
@@ -356,6 +360,7 @@ _MENDS: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
     exp.SafeFunc: _rewrite("TRY(x)"),
     exp.StrToDate: _time_format,
     exp.StrToTime: _time_format,
+    exp.Sub: _subtract,
     exp.Substring: _substring,
     exp.TimeToStr: _time_format,
     exp.TimestampDiff: _elapsed,

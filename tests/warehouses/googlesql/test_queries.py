@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from dicombq.errors import SqlError
-from dicombq.warehouses.googlesql.queries import standard_names, to_duckdb
+from dicombq.warehouses.googlesql.queries import to_duckdb
 from tests.warehouses.googlesql.tables import TABLE, Columns, Run, columns, database, run
 
 __all__ = ["columns", "database", "run"]  # fixtures
@@ -100,15 +100,6 @@ def test_a_catalog_is_put_before_datasets_only() -> None:
 
 def test_array_literals_stay_arrays(run: Run) -> None:
     assert run("SELECT [1, 2] AS a, x FROM UNNEST([3]) AS x") == [([1, 2], 3)]
-
-
-def test_legacy_names_become_googlesql_names_of_the_same_length() -> None:
-    sql = "SELECT '[a:b.c]', [1] FROM [my-p:D.T] JOIN\n [D.T2] USING (x)"
-    assert standard_names(sql) == "SELECT '[a:b.c]', [1] FROM `my-p.D.T` JOIN\n `D.T2` USING (x)"
-
-
-def test_legacy_names_are_left_in_a_text_that_cannot_be_read() -> None:
-    assert standard_names("SELECT 'x FROM [P:D.T]") == "SELECT 'x FROM [P:D.T]"
 
 
 def test_the_information_schema_lists_tables(run: Run) -> None:
