@@ -208,7 +208,7 @@ class Pass:
             if known:  # its last row stands until it can be read again
                 self.inventory.execute("UPDATE copies SET version = ? WHERE id = ?", [reading.version, known[0]])
                 return None
-        elif known or reading.uids:
+        else:
             self.inventory.execute("DELETE FROM failures WHERE uri = ?", [reading.uri])
         if not reading.uids and not reading.failure:
             self.counts.skipped += 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from dicombq.errors import InvalidArgument, SchemaConflict
+from dicombq.errors import FailedPrecondition, InvalidArgument, SchemaConflict
 from dicombq.names import BigQueryTable, TableUri, read_table_uri
 from dicombq.stores.registry import RegisteredStore
 from dicombq.system.files import printable
@@ -83,6 +83,23 @@ def plain_configs(uris: Sequence[str]) -> list[StreamConfig]:
 def configs_of(store: RegisteredStore) -> list[StreamConfig]:
     """Read the stream configs of a registered store."""
     return [StreamConfig.from_api(config) for config in store.stream_configs]
+
+
+def followers(store: RegisteredStore) -> list[StreamConfig]:
+    """Read the stream configs of a store that has some.
+
+    Raises
+    ------
+    FailedPrecondition
+        Where it has none.
+    """
+    configs = configs_of(store)
+    if not configs:
+        raise FailedPrecondition(
+            f"no table follows the store [{store.name.store}]",
+            "Name one: dicombq stream configure STORE --bq-table=URI",
+        )
+    return configs
 
 
 def with_configs(store: RegisteredStore, configs: Sequence[StreamConfig]) -> RegisteredStore:

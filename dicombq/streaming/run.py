@@ -14,6 +14,7 @@ from dicombq.errors import DicombqError, Internal
 from dicombq.operations.log import LogEntry
 from dicombq.stores.registry import RegisteredStore, StoreRegistry
 from dicombq.streaming.changes import Limit, Pass
+from dicombq.streaming.configs import followers
 from dicombq.streaming.destinations import Destination
 from dicombq.streaming.inventory import Inventory, inventory_errors
 from dicombq.streaming.stream import Stream, open_stream
@@ -146,9 +147,13 @@ def run_streams(
 
     Raises
     ------
+    FailedPrecondition
+        Where no table follows one of the stores.
     Locked
         Where another process runs one of them.
     """
+    for store in stores:
+        followers(store)
     stop = threading.Event()
     with contextlib.ExitStack() as streams:
         runners = [

@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dicombq.errors import DicombqError, FailedPrecondition
+from dicombq.errors import DicombqError
 from dicombq.names import is_object_uri
 from dicombq.operations.log import LogEntry, timed, write_lines
 from dicombq.stores.base import FollowedStore
 from dicombq.stores.registry import RegisteredStore, reopen_store
 from dicombq.streaming.adoption import adopt
 from dicombq.streaming.changes import Limit, Pass, Progress
-from dicombq.streaming.configs import configs_of, is_numbered
+from dicombq.streaming.configs import configs_of, followers, is_numbered
 from dicombq.streaming.courier import Courier
 from dicombq.streaming.destinations import Destination, take_up
 from dicombq.streaming.inventory import Inventory, inventory_errors, stream_folder
@@ -126,9 +126,10 @@ class Stream:
             look.progress = progress
             try:
                 self._look(look, reconcile=reconcile)
-            finally:
-                told = self._finish(inventory)
-            return Synced(look.counts, told)
+            except DicombqError:  # not an interrupt, which waits for nothing
+                self._finish(inventory)
+                raise
+            return Synced(look.counts, self._finish(inventory))
 
     def retry(self) -> Synced:
         """Bring what was parked, and read again what could not be read."""
@@ -143,7 +144,7 @@ class Stream:
     def foresee(self, limit: Limit, *, reconcile: bool = False, progress: Progress = _nobody) -> Synced:
         """Tell what `sync` would do, and do nothing."""
         with inventory_errors(self.folder), Inventory(self.folder) as inventory, inventory.undone():
-            destinations = take_up(inventory, configs_of(self.registered), self.registered.name)
+            destinations = take_up(inventory, followers(self.registered), self.registered.name)
             if reconcile:
                 inventory.execute("UPDATE destinations SET adopted = 0")
             for each in destinations:
@@ -171,11 +172,7 @@ class Stream:
             inventory.execute("UPDATE destinations SET adopted = 0")
         for number in self.couriers.keys() - {each.id for each in destinations}:
             self.couriers.pop(number).stop(_STOPPING)
-        if not configs:
-            raise FailedPrecondition(
-                f"no table follows the store [{self.registered.name.store}]",
-                "Name one: dicombq stream configure STORE --bq-table=URI",
-            )
+        followers(self.registered)
         for each in destinations:
             if each.id in self.couriers:
                 self.couriers[each.id].prepare()

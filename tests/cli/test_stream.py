@@ -110,7 +110,9 @@ def test_a_folder_that_has_a_registered_stores_name_is_told_apart(run: Run, scan
 
 
 def test_a_pass_of_a_store_that_is_not_configured_registers_nothing(run: Run, scans: Path) -> None:
-    assert run("stream", "sync", "scans").code == 4
+    for command in (["sync"], ["sync", "--dry-run"], ["run"], ["retry"]):
+        result = run("stream", *command, "scans")
+        assert (result.code, "no table follows the store [scans]" in result.err) == (4, True)
     assert run("dicom-stores", "list", "--format=value(id)").out == ""
 
 
