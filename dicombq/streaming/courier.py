@@ -16,6 +16,7 @@ from dicombq.streaming.delivery import Delivery
 from dicombq.streaming.destinations import Destination
 from dicombq.streaming.inventory import Inventory, inventory_errors
 from dicombq.system.signals import held_back
+from dicombq.system.threads import wait_for
 from dicombq.warehouses.base import Warehouse
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
@@ -59,7 +60,7 @@ class Courier:
         """Deliver what there is, and wait for the end."""
         self._finishing = True
         self._wake.set()
-        self._thread.join()
+        wait_for(self._thread)
 
     def stop(self, timeout: float) -> None:
         """End after the load that is being made, and wait for it."""

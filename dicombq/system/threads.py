@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 from dicombq.system.signals import held_back
@@ -16,6 +16,23 @@ from dicombq.system.signals import held_back
 T = TypeVar("T")
 
 _GRACE = 0.5  # seconds
+_SLICE = 0.2  # seconds
+
+
+class Result(Future[T]):
+    """What a call in a thread will give, waited for in slices: a signal just before a wait would not end it."""
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait for it; raise what the call raised."""
+        while timeout is None and not self.done():
+            wait((self,), _SLICE)
+        return super().result(timeout)
+
+
+def wait_for(thread: threading.Thread) -> None:
+    """Wait until a thread has ended, in slices as well."""
+    while thread.is_alive():
+        thread.join(_SLICE)
 
 
 class Threads:
@@ -48,7 +65,7 @@ class Threads:
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
         """Call a function in the next thread that is free."""
-        future: Future[T] = Future()
+        future: Result[T] = Result()
 
         def call() -> None:
             try:
