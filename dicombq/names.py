@@ -281,6 +281,6 @@ def parse_object_uri(uri: str) -> ObjectUri:
     if not _BUCKET.fullmatch(bucket):
         raise InvalidArgument(
             f"[{bucket}] in [{uri}] is not the name of a bucket",
-            "It has lower case letters, digits, dashes, underscores and dots.",
+            "It has three characters or more: lower case letters, digits, dashes, underscores, dots.",
         )
     return ObjectUri(scheme, bucket, key)
