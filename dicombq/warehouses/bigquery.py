@@ -188,13 +188,13 @@ class BigQueryWarehouse:
         """Answer a query in GoogleSQL."""
         from dicombq.warehouses import bigquery_queries  # noqa: PLC0415 - exports do not need sqlglot
 
-        return bigquery_queries.query(self._client, self._retry, sql, parameters, maximum_bytes_billed)
+        return bigquery_queries.query(lambda: self._client, self._retry, sql, parameters, maximum_bytes_billed)
 
     def estimate(self, sql: str, parameters: Sequence[Parameter] = ()) -> int:
         """Check a query without running it; give the bytes that it would be billed for."""
         from dicombq.warehouses import bigquery_queries  # noqa: PLC0415 - exports do not need sqlglot
 
-        return bigquery_queries.estimate(self._client, self._retry, sql, parameters)
+        return bigquery_queries.estimate(lambda: self._client, self._retry, sql, parameters)
 
     def _get_table(self, table: BigQueryTable) -> bigquery.Table | None:
         try:

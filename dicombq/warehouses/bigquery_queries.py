@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from google.api_core import exceptions as api
@@ -21,24 +21,34 @@ _PLACE = re.compile(r"\[\d+:\d+\]|Not found: ")
 
 
 def query(
-    client: bigquery.Client, retry: Retry, sql: str, parameters: Sequence[Parameter], maximum_bytes_billed: int | None
+    client: Callable[[], bigquery.Client],
+    retry: Retry,
+    sql: str,
+    parameters: Sequence[Parameter],
+    maximum_bytes_billed: int | None,
 ) -> QueryResult:
-    """Answer a query in GoogleSQL; parameters and errors are those of `dicombq.warehouses.base.Warehouse`."""
+    """Answer a query in GoogleSQL; other parameters and errors are those of `dicombq.warehouses.base.Warehouse`.
+
+    Parameters
+    ----------
+    client
+        Gives the client, or raises what keeps it from being made.
+    """
     config = bigquery.QueryJobConfig(query_parameters=[_parameter(each) for each in parameters])
     if maximum_bytes_billed is not None:
         config.maximum_bytes_billed = maximum_bytes_billed
     with _query_errors():
-        rows = client.query(standard_names(sql), config, retry=retry, job_retry=None).result(retry=retry)
+        rows = client().query(standard_names(sql), config, retry=retry, job_retry=None).result(retry=retry)
     return QueryResult(tuple(field.name for field in rows.schema), _stream(rows))
 
 
-def estimate(client: bigquery.Client, retry: Retry, sql: str, parameters: Sequence[Parameter]) -> int:
-    """Check a query without running it; give the bytes that it would be billed for."""
+def estimate(client: Callable[[], bigquery.Client], retry: Retry, sql: str, parameters: Sequence[Parameter]) -> int:
+    """Check a query without running it; give the bytes that it would be billed for. Parameters are those of `query`."""
     config = bigquery.QueryJobConfig(
         query_parameters=[_parameter(each) for each in parameters], dry_run=True, use_query_cache=False
     )
     with _query_errors():
-        job = client.query(standard_names(sql), config, retry=retry, job_retry=None)
+        job = client().query(standard_names(sql), config, retry=retry, job_retry=None)
         return int(job.total_bytes_processed or 0)
 
 

@@ -21,8 +21,8 @@ from tests.proofs.zygote import Zygote
 
 RACERS = 20
 _HELD = re.compile(
-    r"ERROR: \(dicombq\.export\.bq\) the table \[[^]]+\] is locked by (operation \d+|an export) "
-    r"\(process (?P<pid>\d+) on (?P<host>[^ ,]+), since \d{4}-\d\d-\d\dT[\d:.]+Z\)\.\n"
+    r"ERROR: \(dicombq\.export\.bq\) the table \[[^]]+\] is locked by (operation \d+ \()?"
+    r"process (?P<pid>\d+) on (?P<host>[^ ,]+), since \d{4}-\d\d-\d\dT[\d:.]+Z\)?\.\n"
 )
 
 
