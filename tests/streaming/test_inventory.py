@@ -31,7 +31,7 @@ def test_what_is_no_inventory_is_damaged(tmp_path: Path) -> None:
 
 def test_an_inventory_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     with Inventory(tmp_path) as inventory:
-        inventory.execute("PRAGMA user_version = 2")
+        inventory.execute("PRAGMA user_version = 99")
     with pytest.raises(NewerState, match="a newer dicombq"):
         Inventory(tmp_path)
 
