@@ -4,6 +4,7 @@
 
     DicombqError                  code                      exit
     ├── InvalidArgument           INVALID_ARGUMENT (3)      2
+    │   └── Unsupported           UNIMPLEMENTED (12)        2
     ├── Failed                    UNKNOWN (2)               1
     │   ├── SqlError              INVALID_ARGUMENT (3)      1
     │   ├── HomeUnusable          FAILED_PRECONDITION (9)   1
@@ -15,6 +16,7 @@
     │   ├── TableExists
     │   ├── TableNotEmpty
     │   ├── StoreExists           ALREADY_EXISTS (6)        4
+    │   ├── DatasetExists         ALREADY_EXISTS (6)        4
     │   ├── SchemaConflict
     │   ├── TooManyColumns
     │   ├── TooManyGone
@@ -52,6 +54,7 @@ _STATUS = {
     8: "RESOURCE_EXHAUSTED",
     9: "FAILED_PRECONDITION",
     10: "ABORTED",
+    12: "UNIMPLEMENTED",
     13: "INTERNAL",
     14: "UNAVAILABLE",
     15: "DATA_LOSS",
@@ -89,6 +92,12 @@ class InvalidArgument(DicombqError):
 
     code = 3
     exit_code = 2
+
+
+class Unsupported(InvalidArgument):
+    """Google's API has it, and dicombq does not."""
+
+    code = 12
 
 
 class Failed(DicombqError):
@@ -148,6 +157,12 @@ class TableNotEmpty(FailedPrecondition):
 
 class StoreExists(FailedPrecondition):
     """A store of that name is registered."""
+
+    code = 6
+
+
+class DatasetExists(FailedPrecondition):
+    """A healthcare dataset of that name was created before."""
 
     code = 6
 

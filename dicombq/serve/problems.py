@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from dicombq.errors import DicombqError
+from dicombq.errors import DicombqError, InvalidArgument
 
 LOG = logging.getLogger("dicombq.serve")
 
@@ -31,6 +33,20 @@ _NAMES = {
 }
 
 
+class BadField(InvalidArgument):
+    """A field of a request that is unknown, or has a value that it cannot have.
+
+    Parameters
+    ----------
+    field
+        Its path: ``bigquery_destination.write_disposition``; empty for the request itself.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
 def http_status(error: DicombqError) -> int:
     """Give the HTTP status of an error."""
     return _HTTP[error.code]
@@ -41,20 +57,32 @@ def message_of(error: DicombqError) -> str:
     return f"{error.message}. {error.hint}" if error.hint else error.message
 
 
-def status_json(code: int, message: str, status: str, details: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    """Write an error as Google's front end does; `code` is HTTP's."""
-    return {"error": {"code": code, "message": message, "status": status, **({"details": details} if details else {})}}
+def json_answer(
+    request: Request, content: Mapping[str, Any], code: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Write an answer as Google's front end does: on many lines, unless ``prettyPrint`` says otherwise."""
+    compact = {"false", "0"} & {request.query_params.get(name, "").lower() for name in ("prettyPrint", "$prettyPrint")}
+    text = json.dumps(content, ensure_ascii=False, indent=None if compact else 2)
+    return Response(f"{text}\n", code, dict(headers or {}), "application/json; charset=UTF-8")
 
 
 def answer(request: Request, error: Exception) -> Response:
     """Answer a request with the error that it ended with."""
+    details: list[dict[str, Any]] = []
+    headers: Mapping[str, str] | None = None
     if isinstance(error, DicombqError):
-        code = http_status(error)
-        return JSONResponse(status_json(code, message_of(error), error.status), code)
-    if isinstance(error, HTTPException):
-        body = status_json(error.status_code, error.detail, _NAMES.get(error.status_code, "UNKNOWN"))
-        return JSONResponse(body, error.status_code, error.headers)
-    return JSONResponse(status_json(500, log_defect(request.method, error), "INTERNAL"), 500)
+        code, message, status = http_status(error), message_of(error), error.status
+        if isinstance(error, BadField):
+            violation = {"field": error.field, "description": message} if error.field else {"description": message}
+            kind = "type.googleapis.com/google.rpc.BadRequest"
+            details = [{"@type": kind, "fieldViolations": [violation]}]
+    elif isinstance(error, HTTPException):
+        code, message, headers = error.status_code, error.detail, error.headers
+        status = _NAMES.get(code, "UNKNOWN")
+    else:
+        code, message, status = 500, log_defect(request.method, error), "INTERNAL"
+    body = {"code": code, "message": message, "status": status, **({"details": details} if details else {})}
+    return json_answer(request, {"error": body}, code, headers)
 
 
 def log_defect(method: str, error: Exception) -> str:
