@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from dicombq.datasets import Dataset, Datasets
-from dicombq.errors import Unsupported
 from dicombq.names import Parent
 from dicombq.serve.problems import BadField
 from dicombq.serve.rest.calls import Call, masked, page
@@ -51,4 +50,6 @@ def delete(call: Call) -> dict[str, Any]:
 
 def _check(call: Call) -> None:
     if call.message.get("encryptionSpec", {}).get("kmsKeyName"):
-        raise Unsupported("encryption_spec is not supported: files lie on the disk as they are")
+        raise BadField(
+            "dataset.encryption_spec", "encryption_spec is not supported: files lie on the disk as they are."
+        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from dicombq.errors import Unsupported
 from dicombq.names import StoreName
 from dicombq.operations.terms import parse_terms
 from dicombq.serve.problems import BadField
@@ -78,9 +77,7 @@ def delete(call: Call) -> dict[str, Any]:
 def _check(call: Call) -> None:
     topics = [call.message.get("notificationConfig", {}), *call.message.get("notificationConfigs", [])]
     if any(topic.get("pubsubTopic") for topic in topics):
-        raise Unsupported(
-            "notifications to Pub/Sub are not supported", "Leave out notification_config, or follow the store's table."
-        )
+        raise BadField("dicom_store.notification_config", "Notifications to Pub/Sub are not supported: pubsub_topic.")
 
 
 def _place(call: Call) -> tuple[str, StoreOptions]:

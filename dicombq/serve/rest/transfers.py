@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dicombq.errors import InvalidArgument, Unsupported
+from dicombq.errors import InvalidArgument
 from dicombq.export.request import ExportRequest, default_staging
 from dicombq.export.task import export_task
 from dicombq.names import is_object_uri
@@ -40,7 +40,7 @@ def import_(call: Call) -> dict[str, Any]:
     if not uri:
         raise BadField("gcs_source.uri", "gcs_source.uri must be specified.")
     if call.message.get("blobStorageSettings", {}).get("blobStorageClass", "STANDARD") != "STANDARD":
-        raise Unsupported("blob_storage_settings is not supported: there is no other storage class than STANDARD")
+        raise BadField("blob_storage_settings", "There is no other storage class than STANDARD: blob_storage_settings.")
     into = StoreRegistry(call.settings.home).get(call.store).open()
     settings = Settings(call.settings.home)
     return _begin(FilesIn(MatchingStore.open(uri, PLAIN), into, settings.workers), settings)
