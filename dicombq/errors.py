@@ -4,7 +4,6 @@
 
     DicombqError                  code                      exit
     ├── InvalidArgument           INVALID_ARGUMENT (3)      2
-    │   └── Unsupported           UNIMPLEMENTED (12)        2
     ├── Failed                    UNKNOWN (2)               1
     │   ├── SqlError              INVALID_ARGUMENT (3)      1
     │   ├── HomeUnusable          FAILED_PRECONDITION (9)   1
@@ -43,7 +42,7 @@ columns, never an element's value: it may be a patient's.
 
 from __future__ import annotations
 
-_STATUS = {
+STATUS = {
     1: "CANCELLED",
     2: "UNKNOWN",
     3: "INVALID_ARGUMENT",
@@ -60,6 +59,7 @@ _STATUS = {
     15: "DATA_LOSS",
     16: "UNAUTHENTICATED",
 }
+"""``google.rpc.Code`` by name."""
 
 
 class DicombqError(Exception):
@@ -84,7 +84,7 @@ class DicombqError(Exception):
     @property
     def status(self) -> str:
         """The code by name."""
-        return _STATUS[self.code]
+        return STATUS[self.code]
 
 
 class InvalidArgument(DicombqError):
@@ -92,12 +92,6 @@ class InvalidArgument(DicombqError):
 
     code = 3
     exit_code = 2
-
-
-class Unsupported(InvalidArgument):
-    """Google's API has it, and dicombq does not."""
-
-    code = 12
 
 
 class Failed(DicombqError):

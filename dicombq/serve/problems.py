@@ -13,27 +13,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dicombq.errors import DicombqError, InvalidArgument
+from dicombq.errors import STATUS, DicombqError, Internal
 
 LOG = logging.getLogger("dicombq.serve")
 
 _HTTP = {1: 499, 2: 500, 3: 400, 4: 504, 5: 404, 6: 409, 7: 403, 8: 429, 9: 400, 10: 409, 12: 501, 13: 500, 14: 503}
 _HTTP |= {15: 500, 16: 401}
-_NAMES = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    405: "UNIMPLEMENTED",
-    406: "INVALID_ARGUMENT",
-    413: "INVALID_ARGUMENT",
-    415: "INVALID_ARGUMENT",
-    421: "PERMISSION_DENIED",
-    501: "UNIMPLEMENTED",
-}
+_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 406: 3, 413: 3, 415: 3, 421: 7, 501: 12}
 
 
-class BadField(InvalidArgument):
+class BadField(HTTPException):
     """A field of a request that is unknown, or has a value that it cannot have.
 
     Parameters
@@ -43,7 +32,7 @@ class BadField(InvalidArgument):
     """
 
     def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(400, message)
         self.field = field
 
 
@@ -72,15 +61,15 @@ def answer(request: Request, error: Exception) -> Response:
     headers: Mapping[str, str] | None = None
     if isinstance(error, DicombqError):
         code, message, status = http_status(error), message_of(error), error.status
+    elif isinstance(error, HTTPException):
+        code, message, headers = error.status_code, error.detail, error.headers
+        status = STATUS[_CODES.get(code, 2)]
         if isinstance(error, BadField):
             violation = {"field": error.field, "description": message} if error.field else {"description": message}
             kind = "type.googleapis.com/google.rpc.BadRequest"
             details = [{"@type": kind, "fieldViolations": [violation]}]
-    elif isinstance(error, HTTPException):
-        code, message, headers = error.status_code, error.detail, error.headers
-        status = _NAMES.get(code, "UNKNOWN")
     else:
-        code, message, status = 500, log_defect(request.method, error), "INTERNAL"
+        code, message, status = 500, log_defect(request.method, error), Internal("").status
     body = {"code": code, "message": message, "status": status, **({"details": details} if details else {})}
     return json_answer(request, {"error": body}, code, headers)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 
-from dicombq.errors import Unsupported
 from dicombq.serve.rest import datasets, metrics, operations, stores, transfers
 from dicombq.serve.rest.calls import PAGE, Call, Method, Resource
 from dicombq.serve.rest.messages import BOOL, DATASET, DICOM_STORE, EMPTY, EXPORT, IMPORT, STRING
@@ -87,4 +87,4 @@ def _lacking() -> list[tuple[str, dict[str, Method]]]:
 
 
 def _refuse(_call: Call) -> dict[str, str]:
-    raise Unsupported("dicombq does not have this method of the API", "It has datasets, dicomStores and operations.")
+    raise HTTPException(501, "dicombq does not have this method of the API. It has datasets, DICOM stores, operations.")

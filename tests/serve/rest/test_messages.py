@@ -50,7 +50,7 @@ def test_json_is_read_as_googles_front_end_reads_it(body: bytes, value: Any) -> 
     ids=range(13),
 )
 def test_what_is_no_json_is_refused(body: bytes) -> None:
-    with pytest.raises(BadField, match=r"^Invalid JSON payload received\. Unexpected token\.$"):
+    with pytest.raises(BadField, match=r"Invalid JSON payload received\. Unexpected token\.$"):
         read_json(body)
 
 
@@ -118,7 +118,7 @@ def test_a_message_is_taken_with_the_names_of_its_fields_in_json(message: Any, t
 def test_a_message_that_is_wrong_is_refused_by_the_name_of_the_field(message: Any, field: str, words: str) -> None:
     with pytest.raises(BadField) as refused:
         take(message, EXPORT, "")
-    assert (refused.value.field, refused.value.message) == (field, words)
+    assert (refused.value.field, refused.value.detail) == (field, words)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_field_is_named_by_its_place_in_the_request(message: Any, field: str) 
     with pytest.raises(BadField) as refused:
         take(message, DICOM_STORE, "dicom_store")
     assert refused.value.field == field
-    assert field in refused.value.message
+    assert field in refused.value.detail
 
 
 @pytest.mark.parametrize(
