@@ -17,6 +17,7 @@ from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
+from google.cloud.bigquery.table import PrimaryKey, TableConstraints
 from isal import igzip
 
 from dicombq.errors import (
@@ -43,8 +44,10 @@ from dicombq.warehouses.base import (
     QueryResult,
     Table,
     TableRow,
+    check_key,
     fields_after,
     is_gone,
+    key_columns,
 )
 from dicombq.warehouses.bigquery_errors import errors, job_error, unsettled
 from dicombq.warehouses.bigquery_inserts import insert
@@ -108,7 +111,7 @@ class BigQueryWarehouse:
             if found is None:
                 self._location(table)
                 return Table(TableState.MISSING)
-            return Table(_table_state(found), from_bigquery(_schema(found)), _rows(found))
+            return _table(found)
 
     def load(self, table: BigQueryTable, load: Load) -> LoadResult:
         """Load rows by one load job; one of the same ID that exists already is the load, unless it ends in failure."""
@@ -136,6 +139,29 @@ class BigQueryWarehouse:
                 self._grow(table, _extended(_schema(found), result))
             rows, refused = insert(self._client, _id(table), load.files, load.job_id, load.fields, self._retry)
             return LoadResult(rows, result.fields, _rows(found), refused)
+
+    def change(self, table: BigQueryTable, load: Load) -> LoadResult:
+        """Replace and delete rows by the Storage Write API: they are there within seconds."""
+        from dicombq.warehouses.bigquery_changes import change  # noqa: PLC0415 - it is an extra
+
+        with errors(f"the table [{table}]"):
+            found = self._destination(table) or self._create_keyed(table, load)
+            check_key(table, _table(found), load.fields)
+            result = fields_after(from_bigquery(_schema(found)), load, Action.APPEND)
+            if result.added:
+                self._grow(table, _extended(_schema(found), result))
+            rows, refused = change(table, load, self._retry)
+            return LoadResult(rows, result.fields, _rows(found), refused)
+
+    def _create_keyed(self, table: BigQueryTable, load: Load) -> bigquery.Table:
+        """Make a table with a primary key, clustered by it: BigQuery then finds the rows to replace sooner."""
+        self._location(table)
+        key = list(key_columns(load.fields))
+        schema = to_bigquery(described(load.fields))
+        wanted = bigquery.Table(_id(table), [bigquery.SchemaField.from_api_repr(field) for field in schema])
+        wanted.table_constraints = TableConstraints(PrimaryKey(key), None)
+        wanted.clustering_fields = key
+        return self._client.create_table(wanted, exists_ok=True, retry=self._retry)
 
     def instances(self, table: BigQueryTable) -> Iterator[TableRow]:
         """Stream which instances the rows of a table are, without a query."""
@@ -337,6 +363,11 @@ def _schema(table: bigquery.Table) -> list[dict[str, Any]]:
 
 def _table_state(table: bigquery.Table) -> TableState:
     return TableState.ROWS if _rows(table) else TableState.EMPTY
+
+
+def _table(found: bigquery.Table) -> Table:
+    key = found.table_constraints.primary_key if found.table_constraints else None
+    return Table(_table_state(found), from_bigquery(_schema(found)), _rows(found), tuple(key.columns) if key else ())
 
 
 def _rows(table: bigquery.Table) -> int:
