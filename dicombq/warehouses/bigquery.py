@@ -17,7 +17,6 @@ from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
-from google.cloud.bigquery.table import PrimaryKey, TableConstraints
 from isal import igzip
 
 from dicombq.errors import (
@@ -47,7 +46,6 @@ from dicombq.warehouses.base import (
     check_key,
     fields_after,
     is_gone,
-    key_columns,
 )
 from dicombq.warehouses.bigquery_errors import errors, job_error, unsettled
 from dicombq.warehouses.bigquery_inserts import insert
@@ -98,6 +96,17 @@ class BigQueryWarehouse:
             self._cached = bigquery.Client(self._project, credentials=credentials)
         return self._cached
 
+    def datasets(self) -> list[str]:
+        """Name the datasets of the project."""
+        with errors(f"the project [{self._project}]"):
+            return sorted(dataset.dataset_id for dataset in self._client.list_datasets(retry=self._retry))
+
+    def tables(self, dataset: str) -> list[str]:
+        """Name the tables of one of the datasets."""
+        with errors(f"the dataset [{self._project}.{dataset}]"):
+            found = self._client.list_tables(f"{self._project}.{dataset}", retry=self._retry)
+            return sorted(table.table_id for table in found if table.table_type == "TABLE")
+
     def state(self, table: BigQueryTable) -> Table:
         """Look at a destination.
 
@@ -142,26 +151,17 @@ class BigQueryWarehouse:
 
     def change(self, table: BigQueryTable, load: Load) -> LoadResult:
         """Replace and delete rows by the Storage Write API: they are there within seconds."""
-        from dicombq.warehouses.bigquery_changes import change  # noqa: PLC0415 - it is an extra
+        from dicombq.warehouses.bigquery_changes import change, create  # noqa: PLC0415 - few tables need it
 
         with errors(f"the table [{table}]"):
-            found = self._destination(table) or self._create_keyed(table, load)
+            self._location(table)
+            found = self._destination(table) or create(self._client, _id(table), load.fields, self._retry)
             check_key(table, _table(found), load.fields)
             result = fields_after(from_bigquery(_schema(found)), load, Action.APPEND)
             if result.added:
                 self._grow(table, _extended(_schema(found), result))
             rows, refused = change(table, load, self._retry)
             return LoadResult(rows, result.fields, _rows(found), refused)
-
-    def _create_keyed(self, table: BigQueryTable, load: Load) -> bigquery.Table:
-        """Make a table with a primary key, clustered by it: BigQuery then finds the rows to replace sooner."""
-        self._location(table)
-        key = list(key_columns(load.fields))
-        schema = to_bigquery(described(load.fields))
-        wanted = bigquery.Table(_id(table), [bigquery.SchemaField.from_api_repr(field) for field in schema])
-        wanted.table_constraints = TableConstraints(PrimaryKey(key), None)
-        wanted.clustering_fields = key
-        return self._client.create_table(wanted, exists_ok=True, retry=self._retry)
 
     def instances(self, table: BigQueryTable) -> Iterator[TableRow]:
         """Stream which instances the rows of a table are, without a query."""

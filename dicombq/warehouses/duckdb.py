@@ -40,9 +40,19 @@ from dicombq.warehouses.base import (
     table_text,
 )
 from dicombq.warehouses.duckdb_errors import interrupts, is_full, sql_error
-from dicombq.warehouses.duckdb_loads import OWN_DATASET, append, change, run
+from dicombq.warehouses.duckdb_loads import append, change, run
 from dicombq.warehouses.duckdb_results import as_on_bigquery
-from dicombq.warehouses.duckdb_tables import CATALOG, fields_of, kind_of, literal, quoted, state_of
+from dicombq.warehouses.duckdb_tables import (
+    CATALOG,
+    OWN_DATASET,
+    datasets_of,
+    fields_of,
+    kind_of,
+    literal,
+    quoted,
+    state_of,
+    tables_of,
+)
 
 _ROW_GROUP_SIZE = 8192
 """Rows that a table writes together; with DuckDB's 122,880 a load would hold them all in memory."""
@@ -68,6 +78,17 @@ class DuckdbWarehouse:
     def __init__(self, file: Path, patience: float = 10.0) -> None:
         self._file = file.absolute()  # DuckDB takes `md:x` for a service and `:memory:` for no file
         self._patience = patience
+
+    def datasets(self) -> list[str]:
+        """Name the datasets."""
+        self._expect_file()
+        with self._connect(read_only=True) as connection:
+            return datasets_of(connection)
+
+    def tables(self, dataset: str) -> list[str]:
+        """Name the tables of one of the datasets."""
+        with self._connect(read_only=True) as connection:
+            return tables_of(connection, dataset)
 
     def state(self, table: DuckdbTable) -> Table:
         """Look at a destination; a missing file is a missing table.

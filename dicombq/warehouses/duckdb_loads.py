@@ -12,9 +12,8 @@ from dicombq.names import DuckdbTable
 from dicombq.table.disposition import Action, TableState, decide
 from dicombq.table.fields import Field, Merge, count, duckdb_type, quote
 from dicombq.warehouses.base import TYPE, Load, LoadResult, Table, check_key, fields_after, is_gone, key_columns
-from dicombq.warehouses.duckdb_tables import CATALOG, describe_columns, literal, quoted, state_of
+from dicombq.warehouses.duckdb_tables import CATALOG, OWN_DATASET, describe_columns, literal, quoted, state_of
 
-OWN_DATASET = "_dicombq"
 _SCHEMA = f'"{CATALOG}".{OWN_DATASET}'
 _LOADS = f"{_SCHEMA}.loads"
 """The loads that were committed, each with the rows of its transaction."""

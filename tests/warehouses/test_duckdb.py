@@ -164,7 +164,17 @@ def test_a_missing_file_is_made_by_a_load_only(store: Store) -> None:
     assert store.state() is TableState.MISSING
     with pytest.raises(NotFound, match="no warehouse"):
         store.query()
+    with pytest.raises(NotFound, match="no warehouse"):
+        store.warehouse.datasets()
     assert not store.file.exists()
+
+
+def test_the_dataset_that_every_file_has_is_named_where_a_table_is_in_it(store: Store) -> None:
+    store.load()
+    assert store.warehouse.datasets() == ["d"]
+    with duckdb.connect(str(store.file)) as connection:
+        connection.execute("CREATE TABLE main.t (i INTEGER)")
+    assert store.warehouse.datasets() == ["d", "main"]
 
 
 @pytest.mark.parametrize("name", [":memory:", "md:x", "it's.duckdb"])
