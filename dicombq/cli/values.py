@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dicombq.questions.values import cell
+from dicombq.system.mappings import value_at
 
 
 def yaml_text(resource: Mapping[str, Any]) -> str:
@@ -15,14 +16,6 @@ def yaml_text(resource: Mapping[str, Any]) -> str:
 
     text: str = yaml.safe_dump(dict(resource), default_flow_style=False, allow_unicode=True, width=math.inf)
     return text
-
-
-def value_at(resource: Mapping[str, Any], path: str) -> Any:
-    """Find a value by its dotted path; None where there is none."""
-    value: Any = resource
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
 
 
 def values_text(resource: Mapping[str, Any], keys: str) -> str:
