@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.errors import DicombqError
-from dicombq.names import is_object_uri
+from dicombq.names import StoreName, is_object_uri
 from dicombq.operations.log import LogEntry, timed, write_lines
 from dicombq.stores.base import FollowedStore
-from dicombq.stores.registry import RegisteredStore, reopen_store
+from dicombq.stores.registry import RegisteredStore, StoreRegistry, reopen_store
 from dicombq.streaming.adoption import adopt
 from dicombq.streaming.changes import Limit, Pass, Progress
 from dicombq.streaming.configs import configs_of, followers, is_numbered
@@ -24,7 +25,7 @@ from dicombq.streaming.inventory import Inventory, inventory_errors, stream_fold
 from dicombq.streaming.outbox import discard_unused
 from dicombq.streaming.rows import Counts
 from dicombq.system.files import open_private
-from dicombq.system.locks import FileLock, Holder
+from dicombq.system.locks import FileLock, Holder, is_locked
 from dicombq.warehouses.registry import open_warehouse
 
 _READY = 10.0
@@ -229,6 +230,22 @@ def _pending(inventory: Inventory, destination: Destination) -> int:
         [destination.id],
     )[0]
     return rows
+
+
+def delete_store(home: Path, name: StoreName) -> None:
+    """Forget a registered store; a managed one goes with its instances, and with what its stream knew of them.
+
+    Raises
+    ------
+    NotFound
+        Where there is none of that name.
+    """
+    registry = StoreRegistry(home)
+    managed = registry.get(name).managed
+    registry.delete(name)
+    folder = stream_folder(home, name)
+    if managed and not is_locked(folder / "lock"):  # else whoever runs it does
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

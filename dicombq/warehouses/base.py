@@ -192,6 +192,20 @@ class Check(NamedTuple):
 class Warehouse(Protocol[TableT_contra]):
     """A place for tables."""
 
+    def datasets(self) -> list[str]:
+        """Name the datasets.
+
+        Raises
+        ------
+        NotFound
+            Where the warehouse is yet to be made.
+        """
+        ...
+
+    def tables(self, dataset: str) -> list[str]:
+        """Name the tables of one of the datasets, without its views."""
+        ...
+
     def state(self, table: TableT_contra) -> Table:
         """Look at a destination."""
         ...

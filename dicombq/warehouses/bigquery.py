@@ -95,6 +95,17 @@ class BigQueryWarehouse:
             self._cached = bigquery.Client(self._project, credentials=credentials)
         return self._cached
 
+    def datasets(self) -> list[str]:
+        """Name the datasets of the project."""
+        with errors(f"the project [{self._project}]"):
+            return sorted(dataset.dataset_id for dataset in self._client.list_datasets(retry=self._retry))
+
+    def tables(self, dataset: str) -> list[str]:
+        """Name the tables of one of the datasets."""
+        with errors(f"the dataset [{self._project}.{dataset}]"):
+            found = self._client.list_tables(f"{self._project}.{dataset}", retry=self._retry)
+            return sorted(table.table_id for table in found if table.table_type == "TABLE")
+
     def state(self, table: BigQueryTable) -> Table:
         """Look at a destination.
 

@@ -19,6 +19,9 @@ from dicombq.warehouses.base import Table
 CATALOG = "dicombq-warehouse"
 """The attached file; DuckDB would name it after the file, and find `dicom.t` ambiguous in `dicom.duckdb`."""
 
+OWN_DATASET = "_dicombq"
+"""Where the loads are noted that were committed."""
+
 _FIELD_TYPES = {
     "varchar": "STRING",
     "bigint": "INTEGER",
@@ -52,6 +55,26 @@ def kind_of(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> str | 
         [CATALOG, table.dataset, table.table],
     ).fetchone()
     return row[0] if row else None
+
+
+def datasets_of(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Name the datasets, without the one that notes the loads, and `main` only where a table is in it."""
+    rows = connection.execute(
+        "SELECT schema_name FROM duckdb_schemas() WHERE NOT internal AND database_name = $file AND schema_name <> $own "
+        "UNION SELECT schema_name FROM duckdb_tables() WHERE database_name = $file AND schema_name <> $own ORDER BY 1",
+        {"file": CATALOG, "own": OWN_DATASET},
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+def tables_of(connection: duckdb.DuckDBPyConnection, dataset: str) -> list[str]:
+    """Name the tables of a dataset, without its views."""
+    rows = connection.execute(
+        "SELECT table_name FROM information_schema.tables WHERE table_catalog = ? AND lower(table_schema) = lower(?) "
+        "AND table_type = 'BASE TABLE' ORDER BY 1",
+        [CATALOG, dataset],
+    ).fetchall()
+    return [name for (name,) in rows]
 
 
 def state_of(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> Table:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from dicombq.cli.values import plain
 from dicombq.errors import SqlError
 from dicombq.names import BigQueryTable, DuckdbTable, Parent, StoreName, TableUri
+from dicombq.questions.values import plain
 from dicombq.stores.folder import FolderStore
 from dicombq.warehouses.base import Warehouse
 from dicombq.warehouses.bigquery import BigQueryWarehouse
