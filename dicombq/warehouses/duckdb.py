@@ -203,6 +203,7 @@ class DuckdbWarehouse:
         with self._connect(read_only=True) as connection:
             connection.execute(f"SET temp_directory = {literal(f'{self._file}.tmp')}")
             connection.execute("SET enable_external_access = false")
+            connection.execute("SET ieee_floating_point_ops = false")  # SQRT(-1) and LN(0) are errors, as on BigQuery
             connection.execute("SET lock_configuration = true")
             yield connection
 
