@@ -17,6 +17,7 @@ import pytest
 from dicombq.errors import NotFound, Temporary
 from dicombq.names import Parent, StoreName
 from dicombq.stores.registry import RegisteredStore, StoreRegistry
+from dicombq.streaming.changes import Pass
 from dicombq.streaming.inventory import Inventory, stream_folder
 from dicombq.streaming.keeper import Keeper, Keepers
 from dicombq.streaming.search import Query, search
@@ -204,3 +205,69 @@ def test_passes_at_the_same_time_lose_nothing(duckdb_lab: Lab, keepers: Keepers)
         assert found(inventory) == sorted(map(str, left))
     keepers.close()
     assert [lab.told(number) for number in (1, 3)] == [["first", "DELETE"], ["first"]]
+
+
+def test_what_another_pass_notes_while_the_store_is_listed_is_not_taken_for_gone(
+    duckdb_lab: Lab, keepers: Keepers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    lab.run("dicom-stores", "create", "scans", f"--source={lab.folder}")
+    keeper = keepers.get(NAME)
+    keeper.wait_until_read(PATIENCE)
+    marks = Pass._seen_marks
+
+    def late(self: Pass) -> bytearray:
+        taken = marks(self)
+        monkeypatch.setattr(Pass, "_seen_marks", marks)
+        for number in (2, 3):
+            lab.write(number)
+        assert keeper.look(["2.dcm", "3.dcm"], lambda inventory: found(inventory) == ["1", "2", "3"], PATIENCE)
+        (lab.folder / "3.dcm").unlink()
+        return taken
+
+    monkeypatch.setattr(Pass, "_seen_marks", late)
+    sweep(keeper)
+    with keeper.inventory() as inventory:
+        assert found(inventory) in (["1", "2"], ["1", "2", "3"])  # the next sweep, or the watch, misses the third
+    sweep(keeper)
+    with keeper.inventory() as inventory:
+        assert found(inventory) == ["1", "2"]
+
+
+def test_two_passes_do_not_decide_at_once_what_is_gone(
+    duckdb_lab: Lab, keepers: Keepers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = duckdb_lab
+    for number in (1, 2, 3):
+        lab.write(number)
+    lab.run("dicom-stores", "create", "scans", f"--source={lab.folder}")
+    keeper = keepers.get(NAME)
+    keeper.wait_until_read(PATIENCE)
+    time.sleep(1)  # until the watch is quiet
+    check = Pass._check_limit
+    other = threading.Thread(target=keeper.look, args=(["3.dcm"], partial(lacks, "3"), PATIENCE))
+
+    def slowly(self: Pass) -> None:
+        monkeypatch.setattr(Pass, "_check_limit", check)
+        other.start()
+        other.join(0.5)  # it is done by then, or waits for this pass
+        check(self)
+
+    monkeypatch.setattr(Pass, "_check_limit", slowly)
+    for number in (1, 3):
+        (lab.folder / f"{number}.dcm").unlink()
+    with keeper.inventory() as inventory:
+        stream = keeper._runner.stream  # type: ignore[union-attr]  # there is one
+        stream.look(inventory, [], lambda total: total).whole()
+    other.join()
+    with keeper.inventory() as inventory:
+        assert found(inventory) == ["2"]
+        assert inventory.one("SELECT count(*) FROM instances WHERE alive") == (1,)
+
+
+def sweep(keeper: Keeper) -> None:
+    """Look at all of a store."""
+    assert keeper._runner
+    with keeper.inventory() as inventory:
+        keeper._runner._sweep(inventory)
