@@ -181,7 +181,7 @@ def test_passes_at_the_same_time_lose_nothing(duckdb_lab: Lab, keepers: Keepers)
     def sweep() -> None:
         with keeper.inventory() as inventory:
             while not stop.is_set():
-                runner._sweep(inventory)
+                runner.sweep(inventory)
 
     def change(first: int) -> None:
         for number in map(str, range(first, 31, 3)):
@@ -270,4 +270,4 @@ def sweep(keeper: Keeper) -> None:
     """Look at all of a store."""
     assert keeper._runner
     with keeper.inventory() as inventory:
-        keeper._runner._sweep(inventory)
+        keeper._runner.sweep(inventory)
