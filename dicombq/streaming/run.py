@@ -61,13 +61,13 @@ class Runner:
         """Follow the store until it is to stop."""
         try:
             with Inventory(self.stream.folder) as inventory:
-                self._sweep(inventory)
+                self.sweep(inventory)
                 self.ready.set()
                 for places in self._events():
                     if self.stop.is_set():
                         return
                     if places is None:
-                        self._sweep(inventory)
+                        self.sweep(inventory)
                     else:
                         self._look(inventory, places)
         except Exception as error:  # noqa: BLE001 - a thread that ends has to say why
@@ -82,7 +82,7 @@ class Runner:
         """Look at some places now, in whatever thread; where other tables follow the store by now, at all of it."""
         registered = StoreRegistry(self.stream.home).get(self.stream.registered.name)
         if registered.stream_configs != self.stream.registered.stream_configs:
-            self._sweep(inventory)
+            self.sweep(inventory)
         self._look(inventory, places)
 
     def _events(self) -> Iterator[list[str] | None]:
@@ -103,7 +103,7 @@ class Runner:
             yield None
             return
 
-    def _sweep(self, inventory: Inventory) -> None:
+    def sweep(self, inventory: Inventory) -> None:
         """Look at all of the store and at the tables that follow now."""
         with self._sweeping, self._errors():
             registry = StoreRegistry(self.stream.home)
