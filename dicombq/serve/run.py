@@ -62,6 +62,7 @@ def serve(settings: Settings, started: Callable[[Settings], None]) -> None:
         config = uvicorn.Config(
             build(settings),
             log_config=None,
+            log_level="critical",  # it would log an error with its message, which may hold a value
             access_log=False,
             server_header=False,
             proxy_headers=False,

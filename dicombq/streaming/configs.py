@@ -11,7 +11,7 @@ from typing import Any
 
 from dicombq.errors import FailedPrecondition, InvalidArgument, SchemaConflict
 from dicombq.names import BigQueryTable, TableUri, read_table_uri
-from dicombq.stores.registry import RegisteredStore
+from dicombq.stores.registry import RegisteredStore, StoreRegistry
 from dicombq.system.files import printable
 from dicombq.table.disposition import Disposition, TableState
 from dicombq.table.fields import Field, merge
@@ -92,6 +92,22 @@ def plain_configs(uris: Sequence[str]) -> list[StreamConfig]:
     return [StreamConfig(BigQueryDestination(named_table(uri), Disposition.WRITE_APPEND)) for uri in uris]
 
 
+def requested_configs(states: Sequence[dict[str, Any]]) -> list[StreamConfig]:
+    """Read the stream configs of a request.
+
+    Raises
+    ------
+    InvalidArgument
+        Where one names no table.
+    """
+    configs = []
+    for state in states:
+        destination = state.get("bigqueryDestination", {})
+        table = named_table(destination.get("tableUri", ""))
+        configs.append(StreamConfig.from_api(state | {"bigqueryDestination": destination | {"tableUri": str(table)}}))
+    return configs
+
+
 def configs_of(store: RegisteredStore) -> list[StreamConfig]:
     """Read the stream configs of a registered store."""
     return [StreamConfig.from_api(config) for config in store.stream_configs]
@@ -117,6 +133,14 @@ def followers(store: RegisteredStore) -> list[StreamConfig]:
 def with_configs(store: RegisteredStore, configs: Sequence[StreamConfig]) -> RegisteredStore:
     """Give a registered store other stream configs."""
     return replace(store, stream_configs=[config.to_api() for config in configs])
+
+
+def create_store(home: Path, store: RegisteredStore, configs: Sequence[StreamConfig]) -> RegisteredStore:
+    """Register a store, and let tables follow it; errors are those of `StoreRegistry.create` and `prepare`."""
+    registry = StoreRegistry(home)
+    if registry.find(store.name) is None:  # else nothing is made for it
+        prepare(configs)
+    return registry.create(with_configs(store, configs))
 
 
 def prepare(configs: Sequence[StreamConfig], lock_timeout: float | None = None) -> None:

@@ -61,13 +61,13 @@ class Runner:
         """Follow the store until it is to stop."""
         try:
             with Inventory(self.stream.folder) as inventory:
-                self._sweep(inventory)
+                self.sweep(inventory)
                 self.ready.set()
                 for places in self._events():
                     if self.stop.is_set():
                         return
                     if places is None:
-                        self._sweep(inventory)
+                        self.sweep(inventory)
                     else:
                         self._look(inventory, places, self.limit)
         except Exception as error:  # noqa: BLE001 - a thread that ends has to say why
@@ -85,7 +85,7 @@ class Runner:
         """
         registered = StoreRegistry(self.stream.home).get(self.stream.registered.name)
         if registered.stream_configs != self.stream.registered.stream_configs:
-            self._sweep(inventory)
+            self.sweep(inventory)
         self._look(inventory, places, lambda total: total)
 
     def _events(self) -> Iterator[list[str] | None]:
@@ -106,7 +106,7 @@ class Runner:
             yield None
             return
 
-    def _sweep(self, inventory: Inventory) -> None:
+    def sweep(self, inventory: Inventory) -> None:
         """Look at all of the store and at the tables that follow now."""
         with self._sweeping, self._errors(mended=True):
             registry = StoreRegistry(self.stream.home)
