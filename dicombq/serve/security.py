@@ -75,7 +75,8 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._settings = settings
-        self._names = {"localhost", settings.host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}
+        self._host = socket.gethostname().lower().partition(".")[0]
+        self._names = {"localhost", settings.host.lower(), self._host, socket.gethostname().lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a connection; there are no websockets."""
@@ -129,7 +130,9 @@ class Guard:
         try:
             ip_address(name)
         except ValueError:
-            return name in self._names
+            # the token is what keeps a page out whose domain has this machine's name in it
+            is_longer = self._settings.token is not None and name.startswith(f"{self._host}.")
+            return name in self._names or is_longer
         return True
 
 

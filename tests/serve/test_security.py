@@ -23,6 +23,16 @@ def test_another_host_is_refused(client: TestClient, host: str) -> None:
     assert refused.json()["error"]["code"] == 421
 
 
+def test_the_machine_is_asked_by_its_name_and_with_a_token_by_its_domain_too(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "Archive")
+    assert serve().get("/healthz", headers={"Host": "archive:8085"}).status_code == 200
+    assert serve().get("/healthz", headers={"Host": "archive.example.org"}).status_code == 421
+    assert serve(token=TOKEN).get("/healthz", headers={"Host": "archive.example.org"}).status_code == 200
+    assert serve(token=TOKEN).get("/healthz", headers={"Host": "other.example.org"}).status_code == 421
+
+
 @pytest.mark.parametrize(
     "headers",
     [
