@@ -27,11 +27,13 @@ NOT_RUN = {
     "systemctl journalctl": "they need systemd",
     "pip python3 source .venv/bin/pip": "what they install is installed",
     "chmod chown editor install setfacl": "they change the machine",
-    "curl date dd df du echo file id ls lsof mount namei ps uptime which": "they look at the machine, not at dicombq",
+    "curl umask": "they are for a server that runs: see tests/serve",
+    "date dd df du echo file id ls lsof mount namei ps uptime which": "they look at the machine, not at dicombq",
     ".venv/bin/cog .venv/bin/lint-imports .venv/bin/pytest .venv/bin/python .venv/bin/ruff": "see .ci/run",
     ".ci/sanitize .ci/uncompiled": "see .ci/run",
+    "dicombq serve": "it runs until it is ended: see tests/serve",
     "dicombq stream run": "it runs until it is ended: see tests/streaming",
-    "dicombq filter create --bq-table=bq:": "the fake of BigQuery answers no SQL: see tests/cli/test_filter_file.py",
+    "dicombq filter create --bq-table=bq:": "the fake of BigQuery answers no SQL: see test_filter_commands.py",
     "dicombq export bq s3://idc-open-data/FOLDER": "moto gives nothing to strangers",
 }
 """What the pages show and no test runs, with the reason."""
@@ -67,7 +69,7 @@ def _is_run(line: str) -> bool:
     found = list(commands(line))
     if any(" ".join(words).startswith(name) for words in found for name in NOT_RUN):
         return False
-    first = line.split(maxsplit=1)[0]
+    first = line.split(maxsplit=1)[0].lstrip("(")
     assert found or first in _PROGRAMS or first == "export", f"nothing says why [{line}] is not run"
     return bool(found) or first == "export"
 

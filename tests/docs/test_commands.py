@@ -38,6 +38,8 @@ def names(home: Path, bigquery: BigQueryFake, request: pytest.FixtureRequest) ->
     """Servers for what a block names, with an instance each."""
     text, found = BLOCKS[request.node.callspec.params["title"]].text, dict[str, str]()
     bigquery.create_dataset("my-project.my_dataset")
+    if "--change-data-capture" in text:
+        request.getfixturevalue("bigquery_write")
     if "gs://" in text:
         bucket: GcsBucket = request.getfixturevalue("gcs_bucket")
         bucket.put("scans/1.dcm", (SAMPLES / "CT_small.dcm").read_bytes())
