@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dicombq.errors import DicombqError, Internal
+from dicombq.names import parse_object_uri
 from dicombq.operations.log import LogEntry
 from dicombq.stores.registry import RegisteredStore, StoreRegistry
 from dicombq.streaming.changes import Limit, Pass
 from dicombq.streaming.configs import followers
 from dicombq.streaming.destinations import Destination
 from dicombq.streaming.inventory import Inventory, inventory_errors
+from dicombq.streaming.notifications import check_subscription, notices
 from dicombq.streaming.stream import Stream, open_stream
-from dicombq.streaming.watch import poll, watch
+from dicombq.streaming.watch import News, poll, read_log, watch
 from dicombq.system.files import write_atomic
 from dicombq.system.notify import notify
 from dicombq.system.signals import held_back
@@ -37,13 +40,19 @@ class Runner:
         Seconds between two sweeps, which look at all of the store.
     tell
         Is told of what happens, a line each.
+    subscription
+        Of Pub/Sub, which tells of the store's bucket; empty where there is none.
+    error
+        Why it ended, if nobody stopped it.
     """
 
     stream: Stream
+    subscription: str
     interval: float
     limit: Limit
     stop: threading.Event
     tell: Callable[[str], None]
+    error: DicombqError | None = None
     ready: threading.Event = field(default_factory=threading.Event)
     health: dict[str, Any] = field(default_factory=dict)
     _destinations: Sequence[Destination] = ()
@@ -59,33 +68,44 @@ class Runner:
             with Inventory(self.stream.folder) as inventory:
                 self._sweep(inventory)
                 self.ready.set()
-                for places in self._events():
-                    if self.stop.is_set():
-                        return
-                    if places is None:
-                        self._sweep(inventory)
-                    else:
-                        self._look(inventory, places)
+                with contextlib.closing(self._events(inventory)) as events:
+                    for news in events:
+                        if self.stop.is_set():
+                            return
+                        if news is None:
+                            self._sweep(inventory)
+                        else:
+                            self._look(inventory, news)
         except Exception as error:  # noqa: BLE001 - a thread that ends has to say why
-            self._failed(
-                error if isinstance(error, DicombqError) else Internal(f"internal error ({type(error).__name__})")
-            )
+            name = type(error).__name__
+            self.error = error if isinstance(error, DicombqError) else Internal(f"internal error ({name})")
+            self._note(self.error)
             self.stop.set()
         finally:
             self.ready.set()
 
-    def _events(self) -> Iterator[list[str] | None]:
-        """Stream what to look at; where the folder is gone, sweep until it is there again."""
+    def _events(self, inventory: Inventory) -> Generator[News | None]:
+        """Stream what to look at; a store that cannot be opened is waited for."""
         while not self.stop.is_set():
-            folder = None
-            with contextlib.suppress(DicombqError):
-                folder = self.stream.open_store().folder
-            if folder is None:
+            try:
+                store = self.stream.registered.follow()
+                has_log = not store.folder and store.changes("").position
+            except DicombqError:  # a sweep says so
                 yield from self._one_sweep()
                 continue
-            with contextlib.suppress(FileNotFoundError):
-                yield from watch(folder, self.stop, self.interval)
-            yield None  # the folder is another one
+            if self.subscription:
+                bucket = parse_object_uri(store.source).bucket
+                yield from notices(self.subscription, bucket, self.stop, self.interval)
+            elif store.folder:
+                with contextlib.suppress(FileNotFoundError):
+                    yield from watch(store.folder, self.stop, self.interval)
+                yield None  # the folder is another one
+            elif has_log:
+                noted = lambda: inventory.meta("position") or ""  # noqa: E731 - as short as its use
+                note = partial(inventory.set_meta, "position")
+                yield from read_log(store, noted, note, self.stop, self.interval)
+            else:
+                yield from self._one_sweep()
 
     def _one_sweep(self) -> Iterator[None]:
         for _ in poll(self.stop, self.interval):
@@ -104,13 +124,14 @@ class Runner:
                 look.backfill(each)
             look.whole()
 
-    def _look(self, inventory: Inventory, places: Sequence[str]) -> None:
+    def _look(self, inventory: Inventory, news: News) -> None:
         if self._destinations:
             with self._errors():
-                self._pass(inventory).places(places)
+                self._pass(inventory).places(news.places)
+                news.noted()
 
     def _pass(self, inventory: Inventory) -> Pass:
-        store = self.stream.open_store()
+        store = self.stream.registered.follow()
         return Pass(store, inventory, self._destinations, self.limit, self.stream.log, self.stream.wake)
 
     @contextlib.contextmanager
@@ -128,15 +149,19 @@ class Runner:
 
     def _failed(self, error: DicombqError) -> None:
         if self.health.get("error") != error.message:
-            self.stream.log([LogEntry("ERROR", error.status, self.stream.registered.source, "", error.message)])
+            self._note(error)
             self.tell(f"[{self.name}] {error.message}. {error.hint}".strip())
         self.health = self.health | {"error": error.message}
+
+    def _note(self, error: DicombqError) -> None:
+        self.stream.log([LogEntry("ERROR", error.status, self.stream.registered.source, "", error.message)])
 
 
 def run_streams(
     home: Path,
     stores: Sequence[RegisteredStore],
     *,
+    subscription: str,
     interval: float,
     limit: Limit,
     lock_timeout: float | None,
@@ -145,19 +170,30 @@ def run_streams(
 ) -> None:
     """Run streams until the process is interrupted; systemd and a health file are told how they are.
 
+    Parameters
+    ----------
+    subscription
+        Of Pub/Sub, for a single store; empty where there is none.
+
     Raises
     ------
     FailedPrecondition
         Where no table follows one of the stores.
     Locked
         Where another process runs one of them.
+    DicombqError
+        Where one of them cannot go on.
     """
+    if subscription:
+        check_subscription(subscription, stores)
     for store in stores:
         followers(store)
     stop = threading.Event()
     with contextlib.ExitStack() as streams:
         runners = [
-            Runner(streams.enter_context(open_stream(home, store, lock_timeout)), interval, limit, stop, tell)
+            Runner(
+                streams.enter_context(open_stream(home, store, lock_timeout)), subscription, interval, limit, stop, tell
+            )
             for store in stores
         ]
         with held_back():
@@ -171,6 +207,9 @@ def run_streams(
             stop.set()
             for thread in threads:
                 thread.join(1.0)
+    for runner in runners:
+        if runner.error:
+            raise runner.error
 
 
 def _attend(runners: Sequence[Runner], stop: threading.Event, health_file: Path | None) -> None:

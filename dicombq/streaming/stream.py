@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.errors import DicombqError
-from dicombq.names import is_object_uri
 from dicombq.operations.log import LogEntry, timed, write_lines
-from dicombq.stores.base import FollowedStore
-from dicombq.stores.registry import RegisteredStore, reopen_store
+from dicombq.stores.registry import RegisteredStore
 from dicombq.streaming.adoption import adopt
-from dicombq.streaming.changes import Limit, Pass, Progress
+from dicombq.streaming.changes import STALE, Limit, Pass, Progress
 from dicombq.streaming.configs import configs_of, followers, is_numbered
 from dicombq.streaming.courier import Courier
 from dicombq.streaming.destinations import Destination, take_up
@@ -137,7 +135,7 @@ class Stream:
             destinations = {each.id: each for each in self.begin(inventory)}
             look = self._pass(inventory, list(destinations.values()), lambda total: total)
             parked = inventory.execute("SELECT destination, instance FROM parked").fetchall()
-            inventory.execute("UPDATE copies SET version = '' WHERE uri IN (SELECT uri FROM failures)")
+            inventory.execute("UPDATE copies SET version = ? WHERE uri IN (SELECT uri FROM failures)", [STALE])
             look.again((destinations[number], instance) for number, instance in parked)
             return Synced(look.counts, self._finish(inventory))
 
@@ -151,7 +149,7 @@ class Stream:
                 if not inventory.one("SELECT adopted FROM destinations WHERE id = ?", [each.id])[0]:
                     adopt(inventory, each, open_warehouse(each.config.table, self.lock_timeout))
             look = Pass(
-                self.open_store(),
+                self.registered.follow(),
                 inventory,
                 destinations,
                 limit,
@@ -184,13 +182,6 @@ class Stream:
             courier.prepared.wait(_READY)
         return destinations
 
-    def open_store(self) -> FollowedStore[Any]:
-        """Open the source; a part of a bucket in which there is nothing any more is no error here."""
-        registered = self.registered
-        if is_object_uri(registered.source):
-            return reopen_store(registered.name, registered.source, registered.options)
-        return registered.open()
-
     def wake(self) -> None:
         """Tell the couriers that there are rows."""
         for courier in self.couriers.values():
@@ -205,7 +196,7 @@ class Stream:
             courier.stop(max(0.0, deadline - time.monotonic()))
 
     def _pass(self, inventory: Inventory, destinations: Sequence[Destination], limit: Limit) -> Pass:
-        return Pass(self.open_store(), inventory, destinations, limit, self.log, self.wake)
+        return Pass(self.registered.follow(), inventory, destinations, limit, self.log, self.wake)
 
     @staticmethod
     def _look(look: Pass, *, reconcile: bool) -> None:
