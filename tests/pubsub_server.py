@@ -25,9 +25,6 @@ MISSING = (
 )
 IS_THERE = EXECUTABLE.exists() and shutil.which("java") is not None
 
-DEADLINE = 10
-"""Seconds after which a message comes again."""
-
 _PROJECT, _TOPIC = "p", "objects"
 
 
@@ -48,7 +45,7 @@ class Telling:
         """Make an empty bucket, and a subscription of a name."""
         with pubsub.SubscriberClient() as client:
             topic = f"projects/{_PROJECT}/topics/{_TOPIC}"
-            client.create_subscription(name=name, topic=topic, ack_deadline_seconds=DEADLINE)
+            client.create_subscription(name=name, topic=topic)
         return GcsBucket.create(self.gcs_url)
 
 

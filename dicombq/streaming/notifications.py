@@ -13,6 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Generator, Sequence
+from functools import partial
 from typing import Any
 
 from dicombq.errors import FailedPrecondition, InvalidArgument
@@ -24,9 +25,10 @@ _NAME = re.compile(r"projects/[^/\s]+/subscriptions/[A-Za-z][A-Za-z0-9._~%+-]{2,
 _MOST = 1000
 """Messages that wait for their acknowledgement; Pub/Sub sends more when some are."""
 
-_LEASE = 10.0
-"""Seconds after which what a stream that was killed had not acknowledged comes again; the client asks for more in time."""
+_AGAIN = 10.0
+"""Seconds until it is told again what could not be noted."""
 
+_GOODBYE = 1.0
 _LOOK = 0.25
 _ROLE = "Grant roles/pubsub.subscriber on it."
 
@@ -76,14 +78,17 @@ def notices(subscription: str, bucket: str, stop: threading.Event, interval: flo
     from dicombq.system.google_errors import google_errors  # noqa: PLC0415 - as slow
 
     waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    told: list[Any] = []
     with google_errors("Pub/Sub", f"the subscription [{subscription}]", _ROLE), pubsub.SubscriberClient() as client:
-        flow = pubsub.types.FlowControl(max_messages=_MOST, max_duration_per_lease_extension=_LEASE)
-        pull = client.subscribe(subscription, waiting.put, flow)
+        pull = client.subscribe(subscription, waiting.put, pubsub.types.FlowControl(max_messages=_MOST))
         try:
             sweep = time.monotonic() + interval
             while not stop.is_set():
-                if messages := _take(waiting):
-                    yield _news(messages, bucket)
+                told += _take(waiting)
+                if told:
+                    yield News(_keys(told, bucket), partial(_acknowledge, told))
+                    if told:  # it could not be noted
+                        stop.wait(_AGAIN)
                 if pull.done():
                     pull.result()
                 if time.monotonic() >= sweep:
@@ -91,6 +96,8 @@ def notices(subscription: str, bucket: str, stop: threading.Event, interval: flo
                     sweep = time.monotonic() + interval
         finally:
             pull.cancel()
+            with contextlib.suppress(Exception):  # it was raised before
+                pull.result(_GOODBYE)
 
 
 def _take(waiting: queue.SimpleQueue[Any]) -> list[Any]:
@@ -103,10 +110,12 @@ def _take(waiting: queue.SimpleQueue[Any]) -> list[Any]:
     return messages
 
 
-def _news(messages: Sequence[Any], bucket: str) -> News:
-    def acknowledge() -> None:
-        for message in messages:
-            message.ack()
+def _keys(messages: Sequence[Any], bucket: str) -> list[str]:
+    attributes = (message.attributes for message in messages)
+    return list(dict.fromkeys(each["objectId"] for each in attributes if each.get("bucketId") == bucket))
 
-    told = (message.attributes for message in messages if message.attributes.get("bucketId") == bucket)
-    return News(list(dict.fromkeys(each["objectId"] for each in told if "objectId" in each)), acknowledge)
+
+def _acknowledge(messages: list[Any]) -> None:
+    for message in messages:
+        message.ack()
+    messages.clear()

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from dicombq.streaming.notifications import notices
-from dicombq.streaming.watch import News
 from tests.gcs_server import GcsBucket
-from tests.pubsub_server import DEADLINE, Telling
+from tests.pubsub_server import Telling
 from tests.streaming.conftest import Lab, bytes_of, lab_of
 from tests.streaming.running import LONG, running, shows, wait_for
 from tests.streaming.tables import check_history
@@ -83,23 +82,21 @@ def test_a_sweep_finds_what_no_message_tells(bucket: GcsBucket, subscription: st
         wait_for(shows(lab, 1))
 
 
-def test_a_message_comes_again_until_it_is_acknowledged(bucket: GcsBucket, subscription: str) -> None:
+def test_what_could_not_be_noted_is_told_again(
+    bucket: GcsBucket, subscription: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicombq.streaming.notifications._AGAIN", 0.0)
     bucket.put("1.dcm", b"1")
-    stop = threading.Event()
-
-    def first(*, is_noted: bool) -> News | None:
-        with contextlib.closing(notices(subscription, bucket.client.name, stop, 2 * DEADLINE)) as events:
+    with contextlib.closing(notices(subscription, bucket.client.name, threading.Event(), LONG)) as events:
+        told = []
+        for number in (1, 1, 2):
+            if number == 2:
+                told[-1].noted()
+                bucket.put("2.dcm", b"2")
             news = next(events)
-            if news and is_noted:
-                news.noted()
-                next(events)  # at the sweep, when the acknowledgement has long been sent
-        return news
-
-    for is_noted in (False, True):
-        news = first(is_noted=is_noted)
-        assert news
-        assert news.places == ["1.dcm"]
-    assert first(is_noted=False) is None
+            assert news
+            told.append(news)
+    assert [news.places for news in told] == [["1.dcm"], ["1.dcm"], ["2.dcm"]]
 
 
 def test_a_subscription_that_is_not_there_ends_the_stream(bucket: GcsBucket, lab: Lab) -> None:

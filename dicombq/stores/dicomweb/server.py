@@ -98,7 +98,7 @@ class Server:
         self._session.verify = _authorities()
 
     def get_json(
-        self, path: str, query: dict[str, str] | None = None, *, patient: bool = True, max_size: int = MAX_ANSWER
+        self, path: str, query: dict[str, str] | None = None, *, patient: bool = True, max_size: int | None = None
     ) -> Any:
         """Get an answer in JSON; None where there is no content.
 
@@ -107,7 +107,7 @@ class Server:
         patient
             Whether to try again for a minute what may succeed later, or once.
         max_size
-            Bytes that are read at most, inflated.
+            Bytes that are read at most, inflated; None for `MAX_ANSWER`.
 
         Raises
         ------
@@ -212,7 +212,8 @@ class Server:
             return "Grant roles/healthcare.dicomViewer on the dataset; to store, roles/healthcare.dicomEditor."
         return "Ask for the server's role that may search (QIDO-RS) and retrieve (WADO-RS)."
 
-    def _json_of(self, answer: Response, max_size: int = MAX_ANSWER) -> Any:
+    def _json_of(self, answer: Response, max_size: int | None = None) -> Any:
+        max_size = max_size or MAX_ANSWER
         with answer:
             body = bytearray()
             for chunk in answer.iter_content(_CHUNK):
