@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from dicombq.errors import TooManyGone
 from dicombq.operations.log import LogEntry
 from dicombq.stores.base import NOTHING_KNOWN, Failure, FollowedStore, InstanceRef, Known, Skipped, Versioned
 from dicombq.streaming.destinations import Destination
-from dicombq.streaming.inventory import Inventory
+from dicombq.streaming.inventory import NEWEST, Inventory
 from dicombq.streaming.outbox import Outbox
 from dicombq.streaming.readings import Reading, chunks, read
 from dicombq.streaming.rows import Counts, Teller
@@ -39,6 +40,8 @@ class Pass:
         More deletions at once are not believed.
     noted
         Is called whenever rows were noted for the tables.
+    settling
+        Is held while it is decided what is gone, by one pass of an inventory at a time.
     dry
         Whether nothing is written.
     """
@@ -49,6 +52,7 @@ class Pass:
     limit: Limit
     log: Log
     noted: Callable[[], None] = lambda: None
+    settling: AbstractContextManager[Any] = field(default_factory=nullcontext)
     dry: bool = False
     progress: Progress = lambda _number: None
     counts: Counts = field(default_factory=Counts)
@@ -76,9 +80,10 @@ class Pass:
         before = NOTHING_KNOWN if reconcile else Known(self.inventory.meta("position") or "", self._version)
         self._list(self.store.versions(before), self._seen_marks())
         self._read()
-        self._note_suspects()
-        self._check_limit()
-        self._settle_suspects()
+        with self.settling:
+            self._note_suspects()
+            self._check_limit()
+            self._settle_suspects()
         if reconcile:
             self._reconcile()
         with self.inventory.transaction():
@@ -89,6 +94,7 @@ class Pass:
             self.inventory.execute(f"DELETE FROM adopted WHERE destination IN ({known})")
             self.inventory.set_meta("complete", now())
             self.inventory.set_meta("position", position)
+            self.inventory.set_meta("catalogued", now())
 
     def places(self, places: Iterable[str]) -> None:
         """Look at some places that events named.
@@ -107,8 +113,9 @@ class Pass:
                     [below, below + b"/", below + b"0", below + b"!/", below + b"!0"],  # an archive has !/MEMBER
                 )
         self._read()
-        self._note_suspects()
-        self._settle_suspects()
+        with self.settling:
+            self._note_suspects()
+            self._settle_suspects()
 
     def again(self, instances: Iterable[tuple[Destination, int]]) -> None:
         """Tell tables of instances again, as they are now."""
@@ -151,7 +158,7 @@ class Pass:
             elif not isinstance(entry, Skipped):
                 ref, version = entry
                 known = look_up("SELECT id, version FROM copies WHERE uri = ?", (os.fsencode(ref.uri),)).fetchone()
-                if known and marks is not None:
+                if known and marks is not None and known[0] < len(marks):
                     marks[known[0]] = 1
                 if not known or known[1] != version:
                     todo.append((json.dumps(ref), version))
@@ -168,7 +175,7 @@ class Pass:
     def _find_gone(self, marks: bytearray) -> None:
         """Take for gone what was not seen, unless it lies in a place that could not be looked at."""
         copies = self.inventory.execute("SELECT id, uri FROM copies")
-        unseen = ((number, uri) for number, uri in copies if not marks[number])
+        unseen = ((number, uri) for number, uri in copies if number < len(marks) and not marks[number])
         gone = ((number, uri) for number, uri in unseen if not self._is_hidden(uri))
         self.inventory.executemany("INSERT INTO gone VALUES (?, ?)", gone)
 
@@ -188,7 +195,7 @@ class Pass:
             self._take([(self.store.ref(json.loads(ref)), version) for _, ref, version in rows])
 
     def _take(self, listed: Sequence[tuple[InstanceRef, str]]) -> None:
-        schemas = {each.form.schema_json for each in self.destinations}
+        schemas = {each.form.schema_json for each in self.destinations} or {False}
         for chunk in chunks(read(self.store, listed, schemas, MAX_ELEMENT_SIZE)):
             with Outbox(self.inventory, dry=self.dry) as outbox, self.inventory.transaction():
                 teller = self._teller(outbox)
@@ -257,7 +264,7 @@ class Pass:
         """Give the copy that counts: the newest, then the greater URI (schema.md)."""
         return self.inventory.one(
             "SELECT id, content, ref, version FROM copies WHERE instance = ? AND id NOT IN (SELECT id FROM gone) "
-            "ORDER BY updated DESC, uri DESC LIMIT 1",
+            f"ORDER BY {NEWEST} LIMIT 1",
             [instance],
         )
 
@@ -265,6 +272,8 @@ class Pass:
         """Tell of an instance if it is not what was told last."""
         winner = self._winner(instance)
         alive, content = self.inventory.one("SELECT alive, content FROM instances WHERE id = ?", [instance])
+        if winner and winner[0] in at_hand:
+            at_hand[winner[0]].note_in_catalogue(self.inventory, instance)
         if winner and alive and winner[1] == content:
             self.counts.unchanged += 1
         elif winner and winner[0] in at_hand:

@@ -15,7 +15,7 @@ from dicombq.errors import DicombqError, Internal
 from dicombq.names import parse_object_uri
 from dicombq.operations.log import LogEntry
 from dicombq.stores.registry import RegisteredStore, StoreRegistry
-from dicombq.streaming.changes import Limit, Pass
+from dicombq.streaming.changes import Limit
 from dicombq.streaming.configs import followers
 from dicombq.streaming.destinations import Destination
 from dicombq.streaming.inventory import Inventory, inventory_errors
@@ -40,6 +40,8 @@ class Runner:
         Seconds between two sweeps, which look at all of the store.
     tell
         Is told of what happens, a line each.
+    needs_tables
+        Whether it is an error that no table follows the store.
     subscription
         Of Pub/Sub, which tells of the store's bucket; empty where there is none.
     error
@@ -47,15 +49,17 @@ class Runner:
     """
 
     stream: Stream
-    subscription: str
     interval: float
     limit: Limit
     stop: threading.Event
     tell: Callable[[str], None]
+    needs_tables: bool = True
+    subscription: str = ""
     error: DicombqError | None = None
     ready: threading.Event = field(default_factory=threading.Event)
     health: dict[str, Any] = field(default_factory=dict)
-    _destinations: Sequence[Destination] = ()
+    _destinations: Sequence[Destination] | None = None
+    _sweeping: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def name(self) -> str:
@@ -83,6 +87,13 @@ class Runner:
             self.stop.set()
         finally:
             self.ready.set()
+
+    def look(self, inventory: Inventory, places: Sequence[str]) -> None:
+        """Look at some places now, in whatever thread; where other tables follow the store by now, at all of it."""
+        registered = StoreRegistry(self.stream.home).get(self.stream.registered.name)
+        if registered.stream_configs != self.stream.registered.stream_configs:
+            self._sweep(inventory)
+        self._look(inventory, News(places))
 
     def _events(self, inventory: Inventory) -> Generator[News | None]:
         """Stream what to look at; a store that cannot be opened is waited for."""
@@ -114,25 +125,24 @@ class Runner:
 
     def _sweep(self, inventory: Inventory) -> None:
         """Look at all of the store and at the tables that follow now."""
-        with self._errors():
+        with self._sweeping, self._errors():
             registry = StoreRegistry(self.stream.home)
             self.stream.registered = registry.get(self.stream.registered.name)
-            self._destinations = ()
-            self._destinations = self.stream.begin(inventory, spaced=True)
-            look = self._pass(inventory)
-            for each in self._destinations:
+            self._destinations = None
+            destinations = self.stream.begin(inventory, spaced=True)
+            if self.needs_tables:
+                followers(self.stream.registered)
+            self._destinations = destinations
+            look = self.stream.look(inventory, destinations, self.limit)
+            for each in destinations:
                 look.backfill(each)
             look.whole()
 
     def _look(self, inventory: Inventory, news: News) -> None:
-        if self._destinations:
+        if self._destinations is not None:
             with self._errors():
-                self._pass(inventory).places(news.places)
+                self.stream.look(inventory, self._destinations, self.limit).places(news.places)
                 news.noted()
-
-    def _pass(self, inventory: Inventory) -> Pass:
-        store = self.stream.registered.follow()
-        return Pass(store, inventory, self._destinations, self.limit, self.stream.log, self.stream.wake)
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -149,12 +159,12 @@ class Runner:
 
     def _failed(self, error: DicombqError) -> None:
         if self.health.get("error") != error.message:
-            self._note(error)
             self.tell(f"[{self.name}] {error.message}. {error.hint}".strip())
-        self.health = self.health | {"error": error.message}
+            self._note(error)
 
     def _note(self, error: DicombqError) -> None:
         self.stream.log([LogEntry("ERROR", error.status, self.stream.registered.source, "", error.message)])
+        self.health = self.health | {"error": error.message}
 
 
 def run_streams(
@@ -192,7 +202,12 @@ def run_streams(
     with contextlib.ExitStack() as streams:
         runners = [
             Runner(
-                streams.enter_context(open_stream(home, store, lock_timeout)), subscription, interval, limit, stop, tell
+                streams.enter_context(open_stream(home, store, lock_timeout)),
+                interval,
+                limit,
+                stop,
+                tell,
+                subscription=subscription,
             )
             for store in stores
         ]

@@ -25,8 +25,8 @@ from dicombq.errors import (
     StorageFull,
 )
 from dicombq.names import DuckdbTable
-from dicombq.table.disposition import Action, TableState, decide
-from dicombq.table.fields import Field, Merge, count, duckdb_type, quote
+from dicombq.table.disposition import TableState
+from dicombq.table.fields import Field, quote
 from dicombq.table.view import view_name, view_query
 from dicombq.warehouses.base import (
     IDENTITY,
@@ -37,28 +37,26 @@ from dicombq.warehouses.base import (
     QueryResult,
     Table,
     TableRow,
-    fields_after,
-    is_gone,
     table_text,
 )
 from dicombq.warehouses.duckdb_errors import interrupts, is_full, sql_error
+from dicombq.warehouses.duckdb_loads import append, change, run
 from dicombq.warehouses.duckdb_results import as_on_bigquery
-from dicombq.warehouses.duckdb_tables import CATALOG, describe_columns, fields_of, kind_of, literal, quoted, state_of
+from dicombq.warehouses.duckdb_tables import (
+    CATALOG,
+    OWN_DATASET,
+    datasets_of,
+    fields_of,
+    kind_of,
+    literal,
+    quoted,
+    state_of,
+    tables_of,
+)
 
-_OWN_DATASET = "_dicombq"
-_SCHEMA = f'"{CATALOG}".{_OWN_DATASET}'
-_LOADS = f"{_SCHEMA}.loads"
-"""The loads that were committed, each with the rows of its transaction."""
-
-_MIN_OBJECT_SIZE = 16 << 20
 _ROW_GROUP_SIZE = 8192
 """Rows that a table writes together; with DuckDB's 122,880 a load would hold them all in memory."""
 
-_FILES_AT_ONCE = 100
-"""Files that one statement reads: until its end it keeps about 50 KB of each."""
-
-_LOAD_MEMORY = 100 << 20
-_LOAD_MEMORY_PER_COLUMN = 160 << 10
 _IN_USE: dict[str, threading.Lock] = defaultdict(threading.Lock)
 """For each file, by its real path, the lock of the thread that has it open."""
 
@@ -81,6 +79,17 @@ class DuckdbWarehouse:
         self._file = file.absolute()  # DuckDB takes `md:x` for a service and `:memory:` for no file
         self._patience = patience
 
+    def datasets(self) -> list[str]:
+        """Name the datasets."""
+        self._expect_file()
+        with self._connect(read_only=True) as connection:
+            return datasets_of(connection)
+
+    def tables(self, dataset: str) -> list[str]:
+        """Name the tables of one of the datasets."""
+        with self._connect(read_only=True) as connection:
+            return tables_of(connection, dataset)
+
     def state(self, table: DuckdbTable) -> Table:
         """Look at a destination; a missing file is a missing table.
 
@@ -91,7 +100,7 @@ class DuckdbWarehouse:
         FailedPrecondition
             Where it is in the schema that notes the loads.
         """
-        if table.dataset.lower() == _OWN_DATASET:
+        if table.dataset.lower() == OWN_DATASET:
             raise FailedPrecondition(f"[{table}] is where dicombq notes its loads", "Name another dataset.")
         for path in (self._file.parent, self._file):
             if os.path.exists(path) and not os.access(path, os.W_OK):
@@ -106,22 +115,16 @@ class DuckdbWarehouse:
     def load(self, table: DuckdbTable, load: Load) -> LoadResult:
         """Load rows in one transaction, which also notes the load's ID; where memory is short, again with more."""
         with self._connect() as connection:
-            connection.execute(f"SET temp_directory = {literal(str(load.scratch))}")
-            connection.execute("SET preserve_insertion_order = false")
-            connection.execute("SET threads = 1")  # a second one takes as much memory again
-            default = connection.execute("SELECT current_setting('memory_limit')").fetchone()
-            for limit in ([f"{_memory(load)}B"], [f"{2 * _memory(load)}B"]):
-                with contextlib.suppress(duckdb.OutOfMemoryException):
-                    connection.execute("SET memory_limit = ?", limit)
-                    with _transaction(connection):
-                        return _load(connection, table, load)
-            connection.execute("SET memory_limit = ?", default)
-            with _transaction(connection):
-                return _load(connection, table, load)
+            return run(connection, table, load, append)
 
     def insert(self, table: DuckdbTable, load: Load) -> LoadResult:
         """Load: no way is sooner."""
         return self.load(table, load)
+
+    def change(self, table: DuckdbTable, load: Load) -> LoadResult:
+        """Replace and delete rows in one transaction, as `load` does."""
+        with self._connect() as connection:
+            return run(connection, table, load, change)
 
     def instances(self, table: DuckdbTable) -> Iterator[TableRow]:
         """Stream which instances the rows of a table are; the file stays open until the end."""
@@ -200,6 +203,7 @@ class DuckdbWarehouse:
         with self._connect(read_only=True) as connection:
             connection.execute(f"SET temp_directory = {literal(f'{self._file}.tmp')}")
             connection.execute("SET enable_external_access = false")
+            connection.execute("SET ieee_floating_point_ops = false")  # SQRT(-1) and LN(0) are errors, as on BigQuery
             connection.execute("SET lock_configuration = true")
             yield connection
 
@@ -295,74 +299,6 @@ class DuckdbWarehouse:
         return Failed(f"the warehouse [{self._file}] failed ({type(error).__name__})")
 
 
-@contextlib.contextmanager
-def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    connection.execute("BEGIN")
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(duckdb.Error):
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-def _load(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load) -> LoadResult:
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}")
-    connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {_LOADS} (job_id VARCHAR PRIMARY KEY, target VARCHAR, row_count BIGINT, "
-        "loaded_at TIMESTAMPTZ)"
-    )
-    done = connection.execute(f"SELECT row_count FROM {_LOADS} WHERE job_id = ?", [load.job_id]).fetchone()
-    current = state_of(connection, table)
-    if done and current.state is TableState.MISSING:
-        raise is_gone(table)
-    if done:
-        return LoadResult(int(done[0]), current.fields, current.rows)
-    action = decide(str(table), current.state, load.disposition)
-    result = fields_after(current.fields, load, action)
-    _prepare(connection, table, action, result)
-    rows = _insert(connection, table, load)
-    connection.execute(f"INSERT INTO {_LOADS} VALUES (?, ?, ?, now())", [load.job_id, str(table), rows])
-    before = current.rows if action in (Action.LOAD, Action.APPEND) else 0
-    return LoadResult(rows, result.fields, before + rows)
-
-
-def _prepare(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, action: Action, result: Merge) -> None:
-    if action in (Action.CREATE, Action.REPLACE):
-        columns = ", ".join(f"{quote(f.name)} {duckdb_type(f)}" for f in result.fields)
-        replace = "OR REPLACE " if action is Action.REPLACE else ""
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(CATALOG)}.{quote(table.dataset)}")
-        connection.execute(f"CREATE {replace}TABLE {quoted(table)} ({columns})")
-        describe_columns(connection, table, (f.name for f in result.fields))
-        return
-    for above, added in result.added:
-        path = [part for f in above for part in ([quote(f.name), "element"] if f.repeated else [quote(f.name)])]
-        name = ".".join([*path, quote(added.name)])
-        connection.execute(f"ALTER TABLE {quoted(table)} ADD COLUMN {name} {duckdb_type(added)}")
-    describe_columns(connection, table, (added.name for above, added in result.added if not above))
-
-
-def _insert(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load) -> int:
-    """Read rows by their own fields; DuckDB fits them to the table's by name, regardless of case, nested ones too."""
-    columns = ", ".join(f"{literal(f.name)}: {literal(duckdb_type(f))}" for f in load.fields)
-    size = max(_MIN_OBJECT_SIZE, load.longest_row + 1)
-    rows = 0
-    for start in range(0, len(load.files), _FILES_AT_ONCE):
-        files = ", ".join(literal(os.fspath(file)) for file in load.files[start : start + _FILES_AT_ONCE])
-        row = connection.execute(
-            f"INSERT INTO {quoted(table)} BY NAME SELECT * FROM read_json([{files}], format = 'newline_delimited', "
-            f"compression = 'gzip', maximum_object_size = {size}, columns = {{{columns}}})"
-        ).fetchone()
-        rows += int(row[0]) if row else 0
-    return rows
-
-
-def _memory(load: Load) -> int:
-    """Bytes that a load does with: flat in its rows, not in their columns and length."""
-    return _LOAD_MEMORY + _LOAD_MEMORY_PER_COLUMN * count(load.fields) + 4 * load.longest_row
-
-
 def _translate(sql: str, parameters: Sequence[Parameter]) -> str:
     from dicombq.warehouses.googlesql.queries import to_duckdb  # noqa: PLC0415 - exports do not need sqlglot
 
@@ -387,5 +323,5 @@ def _sql_errors(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         raise
     except duckdb.Error as error:
         schemas = "SELECT DISTINCT schema_name FROM duckdb_schemas() WHERE NOT internal AND schema_name <> ?"
-        datasets = [name for (name,) in connection.execute(schemas, [_OWN_DATASET]).fetchall()]
+        datasets = [name for (name,) in connection.execute(schemas, [OWN_DATASET]).fetchall()]
         raise sql_error(error, datasets) from None

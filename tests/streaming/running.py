@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from tests.streaming.conftest import Lab
 
@@ -53,9 +52,3 @@ def shows(lab: Lab, *expected: int) -> Callable[[], bool]:
 def runs(lab: Lab) -> bool:
     """Tell whether a process runs the stream."""
     return lab.run("stream", "describe", lab.store)["dicombq"]["running"] is not None
-
-
-def is_in_the_middle(lab: Lab) -> bool:
-    """Tell whether a kill left rows that are still to be delivered."""
-    described: dict[str, Any] = lab.run("stream", "describe", lab.store)["dicombq"]
-    return any(table.get("pending") for table in described["tables"])

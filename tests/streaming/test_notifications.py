@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dicombq.streaming.notifications import notices
+from dicombq.streaming.watch import News
 from tests.gcs_server import GcsBucket
 from tests.pubsub_server import Telling
 from tests.streaming.conftest import Lab, bytes_of, lab_of
@@ -88,7 +89,7 @@ def test_what_could_not_be_noted_is_told_again(
     monkeypatch.setattr("dicombq.streaming.notifications._AGAIN", 0.0)
     bucket.put("1.dcm", b"1")
     with contextlib.closing(notices(subscription, bucket.client.name, threading.Event(), LONG)) as events:
-        told = []
+        told: list[News] = []
         for number in (1, 1, 2):
             if number == 2:
                 told[-1].noted()

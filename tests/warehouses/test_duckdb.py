@@ -37,7 +37,7 @@ from dicombq.errors import (
 from dicombq.names import DuckdbTable
 from dicombq.table.disposition import Disposition, TableState
 from dicombq.table.fields import Field
-from dicombq.warehouses import duckdb as duckdb_warehouse
+from dicombq.warehouses import duckdb_loads
 from dicombq.warehouses.base import FieldConflict, Load, LoadResult
 from dicombq.warehouses.duckdb import DuckdbWarehouse
 from tests.tables import ID, NAME, Row, make_load, read_duckdb
@@ -164,7 +164,17 @@ def test_a_missing_file_is_made_by_a_load_only(store: Store) -> None:
     assert store.state() is TableState.MISSING
     with pytest.raises(NotFound, match="no warehouse"):
         store.query()
+    with pytest.raises(NotFound, match="no warehouse"):
+        store.warehouse.datasets()
     assert not store.file.exists()
+
+
+def test_the_dataset_that_every_file_has_is_named_where_a_table_is_in_it(store: Store) -> None:
+    store.load()
+    assert store.warehouse.datasets() == ["d"]
+    with duckdb.connect(str(store.file)) as connection:
+        connection.execute("CREATE TABLE main.t (i INTEGER)")
+    assert store.warehouse.datasets() == ["d", "main"]
 
 
 @pytest.mark.parametrize("name", [":memory:", "md:x", "it's.duckdb"])
@@ -321,22 +331,22 @@ def test_a_row_longer_than_duckdbs_default_is_loaded(store: Store) -> None:
 
 def test_a_load_that_needs_more_memory_than_planned_gets_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = 0
-    load = duckdb_warehouse._load
+    load = duckdb_loads._once
 
-    def counted(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, wanted: Load) -> LoadResult:
+    def counted(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, wanted: Load, write: Any) -> LoadResult:
         nonlocal attempts
         attempts += 1
-        return load(connection, table, wanted)
+        return load(connection, table, wanted, write)
 
-    monkeypatch.setattr(duckdb_warehouse, "_load", counted)
-    monkeypatch.setattr(duckdb_warehouse, "_memory", lambda _load: 8 << 20)
+    monkeypatch.setattr(duckdb_loads, "_once", counted)
+    monkeypatch.setattr(duckdb_loads, "_memory", lambda _load: 8 << 20)
     assert store.load([{"Id": number} for number in range(20_000)]) == 20_000
     assert len(read_duckdb(store.table)) == 20_000
     assert attempts == 3
 
 
 def test_many_files_are_one_load(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duckdb_warehouse, "_FILES_AT_ONCE", 2)
+    monkeypatch.setattr(duckdb_loads, "_FILES_AT_ONCE", 2)
     loads = [make_load(store.scratch, [{"Id": number}], [ID]) for number in range(5)]
     load = replace(loads[0], files=[file for each in loads for file in each.files])
     assert store.warehouse.load(store.table, load).rows == 5
