@@ -119,7 +119,9 @@ def test_a_subscription_that_cannot_be_used_is_refused(
 ) -> None:
     lab = lab_of(gcs_bucket, tmp_path, capsys)
     lab.follow()
-    lab.run("dicom-stores", "create", "other", f"--source={tmp_path}", "--stream-configs=duckdb://x.duckdb/d.t")
+    lab.run(
+        "dicom-stores", "create", "other", f"--source={tmp_path}", f"--stream-configs=duckdb://{tmp_path}/o.duckdb/d.t"
+    )
     lab.run("stream", "run", lab.store, *arguments)
     assert (lab.code, said in lab.err) == (2, True)
 
