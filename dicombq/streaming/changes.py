@@ -9,19 +9,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from dicombq.errors import TooManyGone
 from dicombq.operations.log import LogEntry
 from dicombq.stores.base import NOTHING_KNOWN, Failure, FollowedStore, InstanceRef, Known, Skipped, Versioned
 from dicombq.streaming.destinations import Destination
-from dicombq.streaming.inventory import NEWEST, Inventory
+from dicombq.streaming.inventory import NEWEST, STALE, Inventory
 from dicombq.streaming.outbox import Outbox
 from dicombq.streaming.readings import Reading, chunks, read
-from dicombq.streaming.rows import Counts, Teller
+from dicombq.streaming.rows import Counts, Teller, too_many_gone
 from dicombq.system.times import now, to_microseconds
 from dicombq.table.mapping import MAX_ELEMENT_SIZE
-
-STALE = "?"
-"""The version of what has to be read again, whatever its version is now."""
 
 _AT_ONCE = 500
 Log = Callable[[Iterable[LogEntry]], None]
@@ -77,12 +73,11 @@ class Pass:
         """
         self._begin()
         position = self.store.changes("").position  # taken before: what happens meanwhile is looked at again
-        before = NOTHING_KNOWN if reconcile else Known(self.inventory.meta("position") or "", self._version)
+        before = NOTHING_KNOWN if reconcile else Known(self.inventory.meta("position") or "", self.inventory.version)
         self._list(self.store.versions(before), self._seen_marks())
         self._read()
         with self.settling:
             self._note_suspects()
-            self._check_limit()
             self._settle_suspects()
         if reconcile:
             self._reconcile()
@@ -99,7 +94,7 @@ class Pass:
     def places(self, places: Iterable[str]) -> None:
         """Look at some places that events named.
 
-        A deletion that an event told of is believed, however many there are.
+        The limit and its error are those of `whole`: a folder that was renamed is told of as one that was deleted.
         """
         self._begin()
         for uri, entries in self.store.look(places):
@@ -140,10 +135,6 @@ class Pass:
     def _seen_marks(self) -> bytearray:
         (last,) = self.inventory.one("SELECT coalesce(max(id), 0) FROM copies")
         return bytearray(last + 1)
-
-    def _version(self, uri: str) -> str | None:
-        known = self.inventory.one("SELECT version FROM copies WHERE uri = ?", [os.fsencode(uri)])
-        return known[0] if known and known[0] != STALE else None
 
     def _list(self, entries: Iterable[Versioned], marks: bytearray | None) -> None:
         """Find what has another version than the inventory; with marks, what it has and the store has not, too."""
@@ -292,6 +283,7 @@ class Pass:
 
     def _settle_suspects(self) -> None:
         """Tell of the instances that are gone, and of those of which another copy counts now."""
+        self._check_limit()
         while suspects := [each for (each,) in self.inventory.execute(_NEXT_SUSPECTS)]:
             self._bury(suspects)
         with self.inventory.transaction():
@@ -400,12 +392,3 @@ _DEAD = f"alive AND NOT EXISTS ({_REMAINING})"
 _NEXT_SUSPECTS = (
     f"SELECT instance FROM suspects JOIN instances ON id = instance WHERE NOT EXISTS ({_REMAINING}) LIMIT {_AT_ONCE}"
 )
-
-
-def too_many_gone(gone: int, total: int, source: str) -> TooManyGone:
-    """Say that so many deletions are not believed."""
-    return TooManyGone(
-        f"{gone:,} of {total:,} instances of [{source}] are gone, more than --max-delete allows; none was marked "
-        "deleted",
-        "Check that its disk is mounted. If they were deleted: --max-delete=100%.",
-    )

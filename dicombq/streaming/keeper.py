@@ -72,10 +72,12 @@ class Keeper:
         deadline = time.monotonic() + patience
         while not self._is_read:
             with self.inventory() as inventory:
+                if self._runner and self._fault():
+                    self._runner.sweep(inventory)  # what was wrong may be over
                 self._is_read = inventory.meta("catalogued") is not None
                 (instances,) = inventory.one("SELECT count(*) FROM headers")
-            if not self._is_read and time.monotonic() > deadline:
-                fault = self._fault()
+            fault = self._fault()
+            if not self._is_read and (fault or time.monotonic() > deadline):
                 what = f"cannot be read: {fault}" if fault else f"is being read, {instances:,} instances so far"
                 raise Temporary(f"the store [{self.registered.name.store}] {what}", "Ask again in a moment.")
             if not self._is_read:

@@ -70,16 +70,16 @@ class Runner:
         """Follow the store until it is to stop."""
         try:
             with Inventory(self.stream.folder) as inventory:
-                self._sweep(inventory)
+                self.sweep(inventory)
                 self.ready.set()
                 with contextlib.closing(self._events(inventory)) as events:
                     for news in events:
                         if self.stop.is_set():
                             return
                         if news is None:
-                            self._sweep(inventory)
+                            self.sweep(inventory)
                         else:
-                            self._look(inventory, news)
+                            self._look(inventory, news, self.limit)
         except Exception as error:  # noqa: BLE001 - a thread that ends has to say why
             name = type(error).__name__
             self.error = error if isinstance(error, DicombqError) else Internal(f"internal error ({name})")
@@ -89,11 +89,14 @@ class Runner:
             self.ready.set()
 
     def look(self, inventory: Inventory, places: Sequence[str]) -> None:
-        """Look at some places now, in whatever thread; where other tables follow the store by now, at all of it."""
+        """Look at some places now, in whatever thread; where other tables follow the store by now, at all of it.
+
+        The caller knows what happened there, so that every deletion is believed.
+        """
         registered = StoreRegistry(self.stream.home).get(self.stream.registered.name)
         if registered.stream_configs != self.stream.registered.stream_configs:
-            self._sweep(inventory)
-        self._look(inventory, News(places))
+            self.sweep(inventory)
+        self._look(inventory, News(places), lambda total: total)
 
     def _events(self, inventory: Inventory) -> Generator[News | None]:
         """Stream what to look at; a store that cannot be opened is waited for."""
@@ -123,9 +126,9 @@ class Runner:
             yield None
             return
 
-    def _sweep(self, inventory: Inventory) -> None:
+    def sweep(self, inventory: Inventory) -> None:
         """Look at all of the store and at the tables that follow now."""
-        with self._sweeping, self._errors():
+        with self._sweeping, self._errors(mended=True):
             registry = StoreRegistry(self.stream.home)
             self.stream.registered = registry.get(self.stream.registered.name)
             self._destinations = None
@@ -138,21 +141,28 @@ class Runner:
                 look.backfill(each)
             look.whole()
 
-    def _look(self, inventory: Inventory, news: News) -> None:
+    def _look(self, inventory: Inventory, news: News, limit: Limit) -> None:
         if self._destinations is not None:
-            with self._errors():
-                self.stream.look(inventory, self._destinations, self.limit).places(news.places)
+            with self._errors(mended="error" not in self.health):  # only a sweep tells that all is well again
+                self.stream.look(inventory, self._destinations, limit).places(news.places)
                 news.noted()
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Note what went wrong and go on: the next sweep tries again."""
+    def _errors(self, *, mended: bool) -> Iterator[None]:
+        """Note what went wrong and go on: the next sweep tries again.
+
+        Parameters
+        ----------
+        mended
+            Whether what went wrong before is over when nothing goes wrong now.
+        """
         try:
             with inventory_errors(self.stream.folder):
                 yield
         except DicombqError as error:
             self._failed(error)
-        else:
+            return
+        if mended:
             if "error" in self.health:
                 self.tell(f"[{self.name}] works again.")
             self.health = {"lastLook": now()}

@@ -16,11 +16,11 @@ from dicombq.names import StoreName
 from dicombq.operations.log import LogEntry, timed, write_lines
 from dicombq.stores.registry import RegisteredStore, StoreRegistry
 from dicombq.streaming.adoption import adopt
-from dicombq.streaming.changes import STALE, Limit, Pass, Progress
+from dicombq.streaming.changes import Limit, Pass, Progress
 from dicombq.streaming.configs import configs_of, followers, is_numbered
 from dicombq.streaming.courier import Courier
 from dicombq.streaming.destinations import Destination, take_up
-from dicombq.streaming.inventory import Inventory, inventory_errors, stream_folder
+from dicombq.streaming.inventory import STALE, Inventory, inventory_errors, stream_folder
 from dicombq.streaming.outbox import discard_unused
 from dicombq.streaming.rows import Counts
 from dicombq.system.files import open_private

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,15 +10,17 @@ from pathlib import Path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from dicombq.names import Parent, StoreName
+from dicombq.errors import Temporary
+from dicombq.names import Parent, StoreName, is_object_uri
 from dicombq.serve.dicomweb.media import MediaType, accepted
 from dicombq.serve.settings import Settings
 from dicombq.stores.filters import is_uid
+from dicombq.stores.registry import is_web_url
 from dicombq.streaming.keeper import Keeper, keepers
 
 JSON = "application/dicom+json"
 
-PATIENCE = 30.0
+PATIENCE = 10.0
 """Seconds that a request waits for a store that is read for the first time."""
 
 
@@ -55,11 +58,15 @@ class DicomwebRequest:
         ------
         HTTPException
             Where the store is none.
+        Temporary
+            Where it is one that is not there.
         """
-        source = Path(self.keeper.registered.source)
-        if not source.is_dir():
+        source = self.keeper.registered.source
+        if is_object_uri(source) or is_web_url(source) or os.path.isfile(source):
             raise HTTPException(501, "Instances are stored in and deleted from stores alone that are folders.")
-        return source
+        if not os.path.isdir(source):
+            raise Temporary(f"the folder of the store [{self.keeper.registered.name.store}] is not there")
+        return Path(source)
 
     def check_uids(self) -> None:
         """Refuse UIDs that are none; errors are those of `uids`."""
