@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -46,9 +46,9 @@ class Server:
     port: int
     pid: int
 
-    def connect(self) -> http.client.HTTPConnection:
-        """Open a connection."""
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
+    def connect(self) -> closing[http.client.HTTPConnection]:
+        """Open a connection, for a block."""
+        return closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=300))
 
     @property
     def memory(self) -> float:
@@ -104,7 +104,8 @@ def _wait_for(server: Server) -> None:
     deadline = time.monotonic() + 60
     while True:
         try:
-            server.connect().connect()
+            with server.connect() as connection:
+                connection.connect()
         except ConnectionRefusedError:
             if time.monotonic() > deadline:
                 raise
@@ -118,21 +119,20 @@ def ask(server: Server, requests: Iterable[tuple[str, str, bytes]], clients: int
     load, lock, waiting = Load(), threading.Lock(), iter(requests)
 
     def client() -> None:
-        connection = server.connect()
-        while True:
-            with lock:
-                request = next(waiting, None)
-            if request is None:
-                return
-            method, path, body = request
-            begun = time.monotonic()
-            connection.request(method, path, body or None, {"Content-Type": _MULTIPART} if body else {})
-            answer = connection.getresponse()
-            answer.read()
-            taken = time.monotonic() - begun
-            with lock:
-                load.seconds.append(taken)
-                load.statuses[answer.status] += 1
+        with server.connect() as connection:
+            while True:
+                with lock:
+                    request = next(waiting, None)
+                if request is None:
+                    return
+                method, path, body = request
+                begun = time.monotonic()
+                connection.request(method, path, body or None, {"Content-Type": _MULTIPART} if body else {})
+                answer = connection.getresponse()
+                answer.read()
+                with lock:
+                    load.seconds.append(time.monotonic() - begun)
+                    load.statuses[answer.status] += 1
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
     begun = time.monotonic()
@@ -210,9 +210,9 @@ def load_section(stores: int, finds: int) -> str:
 
 
 def _retrievals(server: Server, count: int) -> list[tuple[str, str, bytes]]:
-    connection = server.connect()
-    connection.request("GET", f"{_BASE}/instances?limit={count}")
-    found = json.loads(connection.getresponse().read())
+    with server.connect() as connection:
+        connection.request("GET", f"{_BASE}/instances?limit={count}")
+        found = json.loads(connection.getresponse().read())
     return [("GET", urlsplit(item["00081190"]["Value"][0]).path, b"") for item in found]
 
 
@@ -273,20 +273,20 @@ def _store_big(server: Server, size: int) -> None:
             yield piece[: size - at]
         yield b"\r\n--b--\r\n"
 
-    connection = server.connect()
-    connection.request("POST", f"{_BASE}/studies", body(), {"Content-Type": _MULTIPART}, encode_chunked=True)
-    answer = connection.getresponse()
-    if answer.status != 200:
-        raise RuntimeError(f"not stored: {answer.status}")
+    with server.connect() as connection:
+        connection.request("POST", f"{_BASE}/studies", body(), {"Content-Type": _MULTIPART}, encode_chunked=True)
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise RuntimeError(f"not stored: {answer.status}")
 
 
 def _retrieve_big(server: Server, size: int) -> None:
-    connection = server.connect()
-    connection.request("GET", f"{_BASE}/studies/1.2.826.0.1.0")
-    answer = connection.getresponse()
     got = 0
-    while piece := answer.read(_PIECE):
-        got += len(piece)
+    with server.connect() as connection:
+        connection.request("GET", f"{_BASE}/studies/1.2.826.0.1.0")
+        answer = connection.getresponse()
+        while piece := answer.read(_PIECE):
+            got += len(piece)
     if got < size:
         raise RuntimeError(f"{got} of {size} bytes came")
 
