@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
+from dicombq.serve.problems import answer
 from dicombq.serve.security import SESSION, Guard, session_value
 from dicombq.serve.settings import Settings
 from tests.serve.conftest import Serve
@@ -134,7 +135,7 @@ def test_an_answer_that_breaks_off_is_cut_and_logged_without_values(
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": [(b"host", b"localhost")]}
     is_defect = isinstance(error, KeyError)
     with pytest.raises(ConnectionAbortedError) if is_defect else nullcontext():
-        asyncio.run(Guard(half, Settings(home))(scope, receive, send))
+        asyncio.run(Guard(half, Settings(home), answer)(scope, receive, send))
     assert [message["type"] for message in sent] == ["http.response.start"]
     assert ("internal error: KeyError" in caplog.text) is is_defect
     assert "DOE" not in caplog.text
