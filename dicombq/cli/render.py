@@ -6,7 +6,6 @@ import contextlib
 import csv
 import itertools
 import json
-import logging
 import os
 import re
 import sys
@@ -20,6 +19,8 @@ from dicombq.cli.values import cell, flatten, on_one_line, plain, printed, value
 from dicombq.errors import Cancelled, DicombqError, NotConfirmed
 
 if TYPE_CHECKING:
+    import logging
+
     from dicombq.operations.state import Operation
 
 _TABLE_BLOCK = 1000
@@ -332,6 +333,8 @@ def _print_aligned(rows: list[list[str]]) -> None:
 
 
 def _log_http() -> None:
+    import logging
+
     logger = logging.getLogger("urllib3.connectionpool")
     handler = logging.StreamHandler()
     handler.addFilter(_without_query)

@@ -103,6 +103,22 @@ def test_a_file_that_another_process_holds_is_locked(store: Store, holder: subpr
         assert str(store.file) in failure.value.message
 
 
+def test_a_file_is_free_between_two_uses(store: Store) -> None:
+    for call in [store.load, store.state, store.query, store.state, store.load]:
+        call()
+        code = "import sys, duckdb; duckdb.connect(sys.argv[1]).execute('CREATE OR REPLACE TABLE mine (a INTEGER)')"
+        assert subprocess.run([sys.executable, "-c", code, str(store.file)], check=False).returncode == 0
+
+
+def test_each_load_has_its_own_scratch_folder(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duckdb_warehouse, "_memory", lambda _load: 8 << 20)
+    for number in range(2):
+        store.scratch = tmp_path / str(number)
+        store.scratch.mkdir()
+        assert store.load([{"Id": number} for number in range(20_000)]) == 20_000
+    assert store.state() is TableState.ROWS
+
+
 def test_a_lock_is_waited_for(store: Store, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def release(seconds: float) -> None:
         if holder.poll() is None:
