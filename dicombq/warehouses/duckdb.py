@@ -51,8 +51,18 @@ _LOADS = f"{_SCHEMA}.loads"
 """The loads that were committed, each with the rows of its transaction."""
 
 _MIN_OBJECT_SIZE = 16 << 20
-_ROW_GROUP_SIZE = 8192
-"""Rows that a table writes together; with DuckDB's 122,880 a load would hold them all in memory."""
+_ROW_GROUP_SIZE = 2048
+"""Rows that a table writes together; with DuckDB's 122,880 each thread of a load would hold them all in memory.
+
+One size for all that write: DuckDB puts smaller groups together when it closes a file, and writes all rows again.
+"""
+
+_PARALLEL_MEMORY = 350 << 20
+"""Two threads use half of it: the rest is reserved for reading files, which are smaller than DuckDB thinks."""
+
+_PARALLEL_COLUMNS = 400
+_PARALLEL_ROW = 64 << 10
+"""Columns, and bytes of the longest row, up to which two threads take less than 300 MB."""
 
 _FILES_AT_ONCE = 100
 """Files that one statement reads: until its end it keeps about 50 KB of each."""
@@ -112,11 +122,13 @@ class DuckdbWarehouse:
             self._has_loaded = True
             connection.execute(f"SET temp_directory = {literal(str(load.scratch))}")
             connection.execute("SET preserve_insertion_order = false")
-            connection.execute("SET threads = 1")  # a second one takes as much memory again
+            connection.execute("SET write_buffer_row_group_count = 1")
             default = connection.execute("SELECT current_setting('memory_limit')").fetchone()
-            for limit in ([f"{_memory(load)}B"], [f"{2 * _memory(load)}B"]):
+            attempts = [(1, _memory(load)), (1, 2 * _memory(load))]
+            for threads, memory in [(2, _PARALLEL_MEMORY), *attempts] if _is_parallel(load) else attempts:
                 with contextlib.suppress(duckdb.OutOfMemoryException):
-                    connection.execute("SET memory_limit = ?", limit)
+                    connection.execute("SET threads = ?", [threads])
+                    connection.execute("SET memory_limit = ?", [f"{memory}B"])
                     with _transaction(connection):
                         return _load(connection, table, load)
             connection.execute("SET memory_limit = ?", default)
@@ -372,6 +384,16 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Loa
         ).fetchone()
         rows += int(row[0]) if row else 0
     return rows
+
+
+def _is_parallel(load: Load) -> bool:
+    """Tell whether two threads may load: they take more memory, and a fifth more CPU time, than one."""
+    return (
+        load.workers > 1
+        and len(load.files) > 1
+        and count(load.fields) <= _PARALLEL_COLUMNS
+        and load.longest_row <= _PARALLEL_ROW
+    )
 
 
 def _memory(load: Load) -> int:
