@@ -37,7 +37,7 @@ from dicombq.errors import (
 from dicombq.names import DuckdbTable
 from dicombq.table.disposition import Disposition, TableState
 from dicombq.table.fields import Field
-from dicombq.warehouses import duckdb as duckdb_warehouse
+from dicombq.warehouses import duckdb_loads
 from dicombq.warehouses.base import FieldConflict, Load, LoadResult
 from dicombq.warehouses.duckdb import DuckdbWarehouse
 from tests.tables import ID, NAME, Row, make_load, read_duckdb
@@ -112,7 +112,7 @@ def test_a_file_is_free_between_two_uses(store: Store) -> None:
 
 
 def test_each_load_has_its_own_scratch_folder(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duckdb_warehouse, "_memory", lambda _load: 8 << 20)
+    monkeypatch.setattr(duckdb_loads, "_memory", lambda _load: 8 << 20)
     for number in range(2):
         store.scratch = tmp_path / str(number)
         store.scratch.mkdir()
@@ -341,15 +341,15 @@ def test_a_row_longer_than_duckdbs_default_is_loaded(store: Store) -> None:
 
 def test_a_load_that_needs_more_memory_than_planned_gets_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = 0
-    load = duckdb_warehouse._load
+    load = duckdb_loads._load
 
     def counted(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, wanted: Load) -> LoadResult:
         nonlocal attempts
         attempts += 1
         return load(connection, table, wanted)
 
-    monkeypatch.setattr(duckdb_warehouse, "_load", counted)
-    monkeypatch.setattr(duckdb_warehouse, "_memory", lambda _load: 8 << 20)
+    monkeypatch.setattr(duckdb_loads, "_load", counted)
+    monkeypatch.setattr(duckdb_loads, "_memory", lambda _load: 8 << 20)
     assert store.load([{"Id": number} for number in range(20_000)]) == 20_000
     assert len(read_duckdb(store.table)) == 20_000
     assert attempts == 3
@@ -393,25 +393,25 @@ def test_one_thread_loads_where_two_would_take_much_memory(
     store: Store, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], threads: int
 ) -> None:
     seen: list[Any] = []
-    load = duckdb_warehouse._load
+    load = duckdb_loads._load
 
     def seeing(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, wanted: Load) -> LoadResult:
         seen.append(connection.execute("SELECT current_setting('threads')").fetchone())
         return load(connection, table, wanted)
 
-    monkeypatch.setattr(duckdb_warehouse, "_load", seeing)
+    monkeypatch.setattr(duckdb_loads, "_load", seeing)
     assert store.warehouse.load(store.table, replace(shards(store, 2), **change)).rows == 6000
     assert seen == [(threads,)]
 
 
 def test_two_threads_that_need_more_memory_give_way_to_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duckdb_warehouse, "_PARALLEL_MEMORY", 8 << 20)
+    monkeypatch.setattr(duckdb_loads, "_PARALLEL_MEMORY", 8 << 20)
     assert store.warehouse.load(store.table, shards(store, 3)).rows == 9000
     assert sorted(row["Id"] for row in read_duckdb(store.table)) == list(range(9000))
 
 
 def test_many_files_are_one_load(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duckdb_warehouse, "_FILES_AT_ONCE", 2)
+    monkeypatch.setattr(duckdb_loads, "_FILES_AT_ONCE", 2)
     loads = [make_load(store.scratch, [{"Id": number}], [ID]) for number in range(5)]
     load = replace(loads[0], files=[file for each in loads for file in each.files])
     assert store.warehouse.load(store.table, load).rows == 5
