@@ -54,6 +54,14 @@ def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
+def size(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """Take a number of bytes, ``500MB``, ``20GB`` or plain bytes."""
+    match = re.fullmatch(r"(\d+)(|KB|MB|GB|TB)", value.upper())
+    if not match:
+        raise click.BadParameter(f"'{value}' is not a size such as 500MB or 20GB.", ctx, param)
+    return int(match[1]) * {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}[match[2]]
+
+
 def limit(ctx: click.Context, param: click.Parameter, value: str) -> Callable[[int], int]:
     """Take a number or a share, ``100`` or ``5%``, and give the function that tells how many of a total that is."""
     match = re.fullmatch(r"(\d+)(%?)", value)

@@ -53,9 +53,9 @@ Examples:
 @_STORE
 @click.option(
     "--source",
-    required=True,
     metavar="SOURCE",
-    help="Where the instances lie: a folder, a file, a bucket or a folder in it (gs://, s3://), or a DICOMweb server.",
+    help="Where the instances lie: a folder, a file, a bucket or a folder in it (gs://, s3://), or a DICOMweb server. "
+    "Without it the store is a new folder in the home folder, to which `dicombq serve` stores instances.",
 )
 @_STREAM_CONFIGS
 @store_options
@@ -64,7 +64,7 @@ Examples:
 def create(
     output: Output,
     store: str,
-    source: str,
+    source: str | None,
     stream_configs: str | None,
     options: StoreOptions,
     project: str | None,
@@ -73,18 +73,22 @@ def create(
 ) -> None:
     """Register a source as STORE, an ID of letters, digits, dots, dashes and underscores, or a full name.
 
-    Every command takes the ID then in place of the source; nothing is copied or read.
+    Every command takes the ID then in place of the source; nothing is copied or read. Without a source it is an empty
+    store, whose instances go with it when it is deleted.
     """
+    from dicombq.errors import InvalidArgument
     from dicombq.names import store_name
-    from dicombq.stores.registry import RegisteredStore, StoreRegistry, absolute_source
+    from dicombq.stores.base import PLAIN
+    from dicombq.stores.registry import RegisteredStore, absolute_source
+    from dicombq.streaming.configs import create_store, plain_configs
 
     parent = config.parent(project, location, dataset)
     name = store_name(store, parent)
-    created = RegisteredStore(name, absolute_source(source, parent, options), options)
-    registry = StoreRegistry(config.home())
-    if registry.find(name) is None:
-        created = _with_stream_configs(created, stream_configs)
-    registry.create(created)
+    if source is None and options != PLAIN:
+        raise InvalidArgument("there is no source that would be read like this", "Give --source.")
+    place = "" if source is None else absolute_source(source, parent, options)
+    configs = plain_configs(stream_configs.split(",")) if stream_configs else []
+    create_store(config.home(), RegisteredStore(name, place, options), configs)
     output.status(f"Created dicomStore [{name.store}].")
 
 
@@ -197,22 +201,25 @@ def update(
 @click.command(
     "delete",
     cls=Command,
-    short_help="Forget a registered store.",
+    short_help="Delete a store.",
     epilog="Example: dicombq dicom-stores delete scans --quiet",
 )
 @_STORE
 @common_options
 @click.pass_obj
 def delete(output: Output, store: str, project: str | None, location: str | None, dataset: str | None) -> None:
-    """Forget STORE; its source, and the tables that were made of it, are not touched."""
+    """Forget STORE; its source, and the tables that were made of it, are not touched.
+
+    A store that was created without a source is deleted with its instances.
+    """
     from dicombq.names import store_name
     from dicombq.stores.registry import StoreRegistry
+    from dicombq.streaming.stream import delete_store
 
     name = store_name(store, config.parent(project, location, dataset))
-    registry = StoreRegistry(config.home())
-    registry.get(name)
-    output.confirm(f"You are about to delete dicomStore [{name.store}]")
-    registry.delete(name)
+    managed = StoreRegistry(config.home()).get(name).managed
+    output.confirm(f"You are about to delete dicomStore [{name.store}]{' and all of its instances' if managed else ''}")
+    delete_store(config.home(), name)
     output.status(f"Deleted dicomStore [{name.store}].")
 
 

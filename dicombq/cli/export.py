@@ -116,9 +116,8 @@ def bq(
     The exit code is 3 where some instances could not be read: see `dicombq operations logs`.
     """
     from dicombq.cli.operations import run_task
-    from dicombq.export.request import ExportRequest
+    from dicombq.export.request import ExportRequest, default_staging
     from dicombq.export.task import export_task
-    from dicombq.names import BigQueryTable
     from dicombq.operations.kinds import Settings
     from dicombq.stores.filters import read_filter
     from dicombq.stores.registry import open_store
@@ -139,9 +138,9 @@ def bq(
     wanted = read_filter(filter_config_gcs_uri) if filter_config_gcs_uri is not None else None
     settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
     destination = BigQueryDestination(table, disposition, schema == "json", include_source_store)
-    if staging is None and isinstance(table, BigQueryTable):
-        staging = config.staging()
-    request = ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE, wanted, staging or "")
+    if staging is None:
+        staging = default_staging(table)
+    request = ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE, wanted, staging)
     task = export_task(request, settings)
     if dry_run:
         from dicombq.export.preview import preview

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,11 +19,11 @@ from dicombq.cli.groups import (
     workers_option,
 )
 from dicombq.cli.render import Output
-from dicombq.cli.terms import Term, read_terms
+from dicombq.cli.terms import read_terms
 
 if TYPE_CHECKING:
     from dicombq.operations.kinds import Settings, Task
-    from dicombq.operations.state import Operation
+    from dicombq.operations.terms import Term
 
 group = Group(
     "operations",
@@ -42,12 +41,6 @@ group = Group(
     epilog="Example: dicombq operations list",
 )
 
-# without the current folder in sys.path, where `python -m` has it: what lies there is no part of dicombq
-_DICOMBQ = (
-    sys.executable,
-    "-c",
-    "import sys; sys.path = [path for path in sys.path if path]; from dicombq.cli.main import run; run()",
-)
 _CANCEL_PATIENCE = 30.0
 _COLUMNS = {
     "ID": "id",
@@ -63,23 +56,13 @@ _LOG_COLUMNS = {name.upper(): name for name in ("time", "severity", "code", "uri
 _OPERATION = click.argument("operation", metavar="OPERATION", shell_complete=proposals.operations)
 
 
-def run_command(workers: int | None, lock_timeout: float | None, *, log_to_cloud: bool) -> list[str]:
-    """Name the command that takes over an operation; its ID and the descriptors of its locks follow."""
-    flags = {"--workers": workers, "--lock-timeout": lock_timeout}
-    given = [f"{flag}={value}" for flag, value in flags.items() if value is not None]
-    if log_to_cloud:
-        given.append("--log-to-cloud")
-    return [*_DICOMBQ, "operations", "_run", *given]
-
-
 def run_task(output: Output, task: Task, settings: Settings, *, in_background: bool) -> int:
     """Run a new operation, here or in a process of its own; give the exit code."""
     from dicombq.cli.ending import operation_ended
     from dicombq.operations import jobs
 
     if in_background:
-        command = run_command(settings.workers, settings.lock_timeout, log_to_cloud=settings.log_to_cloud)
-        operation = jobs.detach(task, settings, command)
+        operation = jobs.detach(task, settings, jobs.run_command(settings))
         output.status(f"Request issued for: [{task.store.store}]")
         output.status(f"Check operation [{operation.name}] for status.")
         output.resource(operation.to_api())
@@ -89,23 +72,6 @@ def run_task(output: Output, task: Task, settings: Settings, *, in_background: b
         with output.waiting(str(job.operation.name)) as progress:
             job.run(progress)
     return operation_ended(output, job.operation, job.running.debug)
-
-
-def _with_columns(operation: Operation) -> dict[str, Any]:
-    api = operation.to_api()
-    return {
-        **api["metadata"]["counter"],
-        **api["metadata"]["dicombq"],
-        **api,
-        "api": api,
-        "id": operation.id,
-        "location": operation.parent.location,
-        "done": operation.state.ended,
-        "state": operation.state.value,
-        "created": operation.create_time,
-        "store": operation.store_id,
-        "target": operation.target,
-    }
 
 
 def _know_kinds() -> None:
@@ -165,13 +131,14 @@ def list_operations(
     operations of others.
     """
     from dicombq.operations.store import OperationStore
+    from dicombq.operations.terms import columns_of
 
     operations, damaged = OperationStore(config.home()).list()
     for error in damaged:
         output.warning(f"{error.message}. {error.hint}")
     named = config.named(project, location, dataset)
     here = (operation for operation in operations if named.items() <= vars(operation.parent).items())
-    resources = (resource for resource in map(_with_columns, here) if all(term.holds(resource) for term in filter_))
+    resources = (resource for resource in map(columns_of, here) if all(term.holds(resource) for term in filter_))
     listed = list(itertools.islice(resources, limit))
     if not listed:
         output.status("Listed 0 items.")

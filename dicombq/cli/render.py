@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from dicombq.cli.choices import VALUE, InvalidChoice
-from dicombq.cli.values import cell, flatten, on_one_line, plain, printed, value_at, values_text, yaml_text
+from dicombq.cli.values import flatten, values_text, yaml_text
 from dicombq.errors import Cancelled, DicombqError, NotConfirmed
+from dicombq.questions.values import cell, on_one_line, plain, printed
+from dicombq.system.mappings import value_at
 
 if TYPE_CHECKING:
     import logging
@@ -57,6 +59,11 @@ class Output:
             log_http=given.pop("log_http"),
             quiet=given.pop("quiet"),
         )
+
+    @property
+    def level(self) -> int:
+        """What is told at least, as a level of `logging`."""
+        return self._level
 
     @property
     def is_whole(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich import box
@@ -11,14 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dicombq.cli.values import on_one_line, printed
+from dicombq.questions.values import on_one_line, printed, readable
 
 _BLOCK = 1000
 """Rows that are laid out together: their columns are as wide as their longest cell, and a result may be endless."""
-
-_MANY = 5
-_LONG = 2000
-_REPRESENTATIONS = ("Alphabetic", "Ideographic", "Phonetic")
 
 
 def layout(
@@ -72,33 +68,3 @@ def _record(number: int, fields: Sequence[tuple[str, str | None]]) -> Table:
         if text is not None:
             grid.add_row(Text(on_one_line(name)), Text(text))
     return grid
-
-
-def readable(value: Any) -> str | None:
-    """Write a value for a person: a PN as DICOM has it, records without NULL fields, arrays short; None for NULL."""
-    text = _text(value)
-    if text is not None and len(text) > _LONG:
-        text = f"{text[:_LONG]}... ({len(text):,} characters)"
-    return None if text is None else on_one_line(text)
-
-
-def _text(value: Any) -> str | None:
-    if isinstance(value, Mapping):
-        if value and set(value) <= set(_REPRESENTATIONS):
-            return _name(value)
-        fields = ((key, _text(each)) for key, each in value.items())
-        inner = ", ".join(f"{key}: {text}" for key, text in fields if text is not None)
-        return f"{{{inner}}}" if inner else None
-    if isinstance(value, list):
-        more = [f"... {len(value) - _MANY:,} more"] if len(value) > _MANY else []
-        texts = map(_text, value[:_MANY])
-        items = ["{}" if text is None else text for text in texts]
-        return f"[{', '.join(items + more)}]" if value else None
-    return None if value is None else str(value)
-
-
-def _name(value: Mapping[str, Any]) -> str | None:
-    """Write a PN as it stands in a file: ``Family^Given``, representations joined by ``=``."""
-    groups = (value.get(representation) or {} for representation in _REPRESENTATIONS)
-    parts = ("^".join(part or "" for part in group.values()).rstrip("^") for group in groups)
-    return "=".join(parts).rstrip("=") or None

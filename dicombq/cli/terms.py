@@ -1,54 +1,21 @@
-"""``--filter`` of lists: terms that a resource has to meet, all of them."""
+"""``--filter`` of lists."""
 
 from __future__ import annotations
 
-import operator
-import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
-from dicombq.cli.values import value_at
-
-_TERM = re.compile(
-    r"""\s*([A-Za-z@][\w.@]*)\s*(!=|<=|>=|=|:|<|>)\s*("[^"]*"|'[^']*'|[^\s"'=<>!][^\s"']*)(?:\s+AND\s+(?=\S)|\s*$)"""
-)
-_COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-
-
-class Term(NamedTuple):
-    """A condition: the dotted path of a value, how to compare it, and with what."""
-
-    key: str
-    comparison: str
-    text: str
-
-    def holds(self, resource: Mapping[str, Any]) -> bool:
-        """Tell whether a resource meets it; what it does not have is not equal to anything."""
-        value = value_at(resource, self.key)
-        if value is None:
-            return self.comparison == "!="
-        found, wanted = str(value).casefold(), self.text.casefold()
-        if self.comparison == ":":
-            return wanted in found
-        if self.comparison in ("=", "!="):
-            return (found == wanted) is (self.comparison == "=")
-        compare = _COMPARISONS[self.comparison]
-        try:
-            return bool(compare(float(found), float(wanted)))
-        except ValueError:  # times, as the API writes them, are in the order of their text
-            return bool(compare(found.removesuffix("z"), wanted.removesuffix("z")))
+if TYPE_CHECKING:
+    from dicombq.operations.terms import Term
 
 
 def read_terms(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[Term, ...]:
-    """Read terms joined by AND: ``state=CRASHED AND store:scans``."""
-    terms: list[Term] = []
-    position = 0
-    while value is not None and (position < len(value) or not terms):
-        match = _TERM.match(value, position)
-        if not match:
-            raise click.BadParameter(f"'{value}' is not KEY=VALUE, nor several of them joined by AND.", ctx, param)
-        terms.append(Term(match[1], match[2], match[3][1:-1] if match[3][0] in "\"'" else match[3]))
-        position = match.end()
-    return tuple(terms)
+    """Read terms joined by AND, or refuse them before anything is done."""
+    from dicombq.errors import InvalidArgument
+    from dicombq.operations.terms import parse_terms
+
+    try:
+        return () if value is None else parse_terms(value)
+    except InvalidArgument as error:
+        raise click.BadParameter(f"{error.message}.", ctx, param) from None

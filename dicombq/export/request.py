@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dicombq.names import read_table_uri
+from dicombq import config
+from dicombq.names import BigQueryTable, TableUri, read_table_uri
 from dicombq.shards.work import filter_config
 from dicombq.stores.base import Store
 from dicombq.stores.filters import Filter
@@ -68,3 +69,8 @@ class ExportRequest:
             wanted,
             state["dicombq"].get("staging", ""),
         )
+
+
+def default_staging(table: TableUri) -> str:
+    """Give the place where rows are staged when nobody names one."""
+    return config.staging() if isinstance(table, BigQueryTable) else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,13 @@ from dicombq.operations.state import Operation, State
 from dicombq.operations.store import OperationStore
 from dicombq.system.files import open_private, storage_errors
 from dicombq.system.locks import FileLock, Holder
+
+# without the current folder in sys.path, where `python -m` has it: what lies there is no part of dicombq
+_DICOMBQ = (
+    sys.executable,
+    "-c",
+    "import sys; sys.path = [path for path in sys.path if path]; from dicombq.cli.main import run; run()",
+)
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,13 @@ class Job:
 
 
 @contextlib.contextmanager
-def begin(task: Task, settings: Settings) -> Iterator[Job]:
+def begin(task: Task, settings: Settings, *, here: bool = True) -> Iterator[Job]:
     """Begin an operation.
+
+    Parameters
+    ----------
+    here
+        Whether this process runs it, and is what ends where somebody cancels it.
 
     Raises
     ------
@@ -51,6 +64,7 @@ def begin(task: Task, settings: Settings) -> Iterator[Job]:
         task.check()
         operations = OperationStore(settings.home)
         running = operations.create(task.kind, task.store, task.target, task.request())
+        running.listens = here
         with _logged(running, settings):
             with storage_errors(settings.home):
                 task.save(running.operation.folder)
@@ -81,6 +95,15 @@ def resume(identity: str, settings: Settings) -> Iterator[Job]:
             yield Job(task, running, lock)
 
 
+def run_command(settings: Settings) -> list[str]:
+    """Name the command for `detach`, which is dicombq's own."""
+    flags = {"--workers": settings.workers, "--lock-timeout": settings.lock_timeout}
+    given = [f"{flag}={value}" for flag, value in flags.items() if value is not None]
+    if settings.log_to_cloud:
+        given.append("--log-to-cloud")
+    return [*_DICOMBQ, "operations", "_run", *given]
+
+
 def detach(task: Task, settings: Settings, command: Sequence[str]) -> Operation:
     """Begin an operation in a process of its own, which outlives this one and its terminal.
 
@@ -96,7 +119,7 @@ def detach(task: Task, settings: Settings, command: Sequence[str]) -> Operation:
     """
     import subprocess  # noqa: PLC0415 - most operations run here
 
-    with begin(task, settings) as job, open_private(job.running.log_path, "ab") as log:
+    with begin(task, settings, here=False) as job, open_private(job.running.log_path, "ab") as log:
         locks = (job.running.lock, job.destination_lock)
         descriptors = [lock.descriptor for lock in locks]
         process = subprocess.Popen(  # noqa: S603 - the command is ours

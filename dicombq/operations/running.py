@@ -51,6 +51,8 @@ class RunningOperation:
         Messages of severity DEBUG and how often each was logged.
     also_log_to
         Where each piece of the log goes besides the file.
+    listens
+        Whether it ends when somebody cancels it.
     """
 
     WRITE_INTERVAL = 0.5
@@ -62,6 +64,7 @@ class RunningOperation:
         self.log_path = log_path
         self.debug: Counter[str] = Counter()
         self.also_log_to: list[Callable[[list[dict[str, str]]], None]] = []
+        self.listens = True
         self._written, self._on_disk = 0.0, operation.state
         self._cancelled = False
         self._ending = threading.Event()
@@ -72,8 +75,9 @@ class RunningOperation:
             self._files = files.pop_all()
 
     def __enter__(self) -> RunningOperation:  # noqa: PYI034 - typing.Self came with 3.11
-        with held_back():
-            threading.Thread(target=self._listen, daemon=True).start()
+        if self.listens:
+            with held_back():
+                threading.Thread(target=self._listen, daemon=True).start()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:

@@ -35,6 +35,11 @@ _POLL = 0.1
 _DAMAGED = "state.json.damaged"
 
 
+def new_identity() -> str:
+    """Make an operation's ID: ordered by time, and unlike any other's, because load jobs are named after it."""
+    return f"{time.time_ns() // 1000}{secrets.randbelow(1000):03d}"
+
+
 class OperationStore:
     """The operations of a HOME."""
 
@@ -118,14 +123,16 @@ class OperationStore:
             lock = stack.enter_context(self._acquire(identity))
             operation = _unfinished(self._read(identity))
             stack.pop_all()
-            return self._run(operation, lock)
+            (operation.folder / CANCEL).unlink(missing_ok=True)
+            operation.state, operation.error, operation.end_time = State.QUEUED, None, None
+            return RunningOperation(operation, self._log_path(identity), lock)
 
     def adopt(self, identity: str, descriptor: int) -> RunningOperation:
         """Take over an operation from the process that began it, with the lock inherited from it."""
         with storage_errors(self._operations):
             lock = FileLock(descriptor)
             lock.sign(Holder.process(identity))
-            return self._run(self._read(identity), lock)
+            return RunningOperation(self._read(identity), self._log_path(identity), lock)
 
     def get_unfinished(self, identity: str) -> Operation:
         """Read the state of an operation that may be gone on with.
@@ -150,6 +157,18 @@ class OperationStore:
             raise OperationEnded(f"operation [{identity}] has ended already ({operation.state.value})")
         return operation
 
+    def ask_to_end(self, identity: str) -> None:
+        """Ask the process that runs an operation to end it.
+
+        Raises
+        ------
+        OperationEnded
+            Where it had ended before.
+        """
+        operation = self.get_running(identity)
+        with storage_errors(operation.folder):
+            open_private(operation.folder / CANCEL).close()
+
     def cancel(self, identity: str, patience: float) -> None:
         """Ask the process that runs an operation to end it, and wait until it has.
 
@@ -165,9 +184,7 @@ class OperationStore:
         StillRunning
             Where it has not ended in time; it will when it can.
         """
-        operation = self.get_running(identity)
-        with storage_errors(operation.folder):
-            open_private(operation.folder / CANCEL).close()
+        self.ask_to_end(identity)
         for _ in self.follow(identity, patience):
             pass
 
@@ -233,11 +250,6 @@ class OperationStore:
             return sorted((name for name in os.listdir(self._operations) if name.isdecimal()), key=int, reverse=True)
         return []
 
-    def _run(self, operation: Operation, lock: FileLock) -> RunningOperation:
-        (operation.folder / CANCEL).unlink(missing_ok=True)
-        operation.state, operation.error, operation.end_time = State.QUEUED, None, None
-        return RunningOperation(operation, self._log_path(operation.id), lock)
-
     def _acquire(self, identity: str) -> FileLock:
         holder = Holder.process(identity)
         return FileLock.acquire(self._lock_path(identity), f"operation [{identity}]", holder)
@@ -268,8 +280,7 @@ class OperationStore:
 
     def _new_identity(self) -> str:
         while True:
-            # ordered by time, and unlike any other's: load jobs are named after it
-            identity = f"{time.time_ns() // 1000}{secrets.randbelow(1000):03d}"
+            identity = new_identity()
             with contextlib.suppress(FileExistsError):
                 (self._operations / identity).mkdir(mode=0o700)
                 return identity

@@ -21,6 +21,9 @@ from dicombq.stores.filters import Filter
 from dicombq.stores.reading import Contents, Reading
 from dicombq.system.files import printable
 
+UNFINISHED = ".dicombq-"
+"""How the name of a folder begins that holds files which are not whole yet; it is no part of a store."""
+
 _PIECE = 1 << 20
 """Bytes of a file that are read at once where all of it is."""
 
@@ -114,6 +117,8 @@ class FolderStore:
         del wanted
         if os.path.isabs(prefix) or os.pardir in Path(prefix).parts:
             raise InvalidArgument(f"[{printable(prefix)}] is not below [{printable(self.source)}]")
+        if any(part.startswith(UNFINISHED) for part in Path(prefix).parts):
+            return
         top = os.fspath(self.root / prefix)
         if os.path.isfile(top):
             yield FileRef(top)
@@ -209,6 +214,8 @@ class _Walk:
             yield FileRef(entry.path)
         elif not entry.is_dir(follow_symlinks=False):
             yield Skipped(FileRef(entry.path), "not a regular file")
+        elif entry.name.startswith(UNFINISHED):
+            return
         elif linked:
             yield from self._enter(entry.path)
         else:

@@ -4,6 +4,7 @@
 
     HOME/stores/DIGEST.json  a registered store: name, streamConfigs, source and options; DIGEST is of its name
     HOME/stores/lock         held while one of them is changed
+    HOME/managed/ID/         the instances of a store that was created without a source
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from dicombq.errors import InvalidArgument, NotFound, StateDamaged, StoreExists
 from dicombq.names import Parent, StoreName, is_object_uri, is_store_name, parse_object_uri, store_name
 from dicombq.stores.base import PLAIN, FollowedStore, Store, StoreOptions
 from dicombq.stores.folder import FolderStore
-from dicombq.system.files import printable, storage_errors, write_atomic
+from dicombq.system.files import make_folders, printable, storage_errors, sync_folder, write_atomic
 from dicombq.system.locks import FileLock, Holder
 
 if TYPE_CHECKING:
@@ -44,25 +46,34 @@ class RegisteredStore:
         Where its instances lie: an absolute path or a URL.
     stream_configs
         Its tables that follow it, in the API's shape.
+    managed
+        Whether its source is a folder in HOME that was made for it, and goes with it.
+    labels
+        Its user's own; nothing depends on them.
     """
 
     name: StoreName
     source: str
     options: StoreOptions = PLAIN
     stream_configs: Sequence[Mapping[str, Any]] = ()
+    managed: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def to_api(self) -> dict[str, Any]:
         """Print it as the API does; what the API lacks stands under ``dicombq``."""
         options = {name: value for name, value in asdict(self.options).items() if value}
+        labels = {"labels": dict(self.labels)} if self.labels else {}
         configs = {"streamConfigs": list(self.stream_configs)} if self.stream_configs else {}
-        return {"name": str(self.name), **configs, "dicombq": {"source": self.source, **options}}
+        own = {"source": self.source, **({"managed": True} if self.managed else {}), **options}
+        return {"name": str(self.name), **labels, **configs, "dicombq": own}
 
     @classmethod
     def from_api(cls, state: Mapping[str, Any]) -> RegisteredStore:
         """Read what `to_api` printed."""
         own = dict(state["dicombq"])
-        source = own.pop("source")
-        return cls(store_name(state["name"], Parent()), source, StoreOptions(**own), state.get("streamConfigs", ()))
+        source, managed = own.pop("source"), own.pop("managed", False)
+        name, configs = store_name(state["name"], Parent()), state.get("streamConfigs", ())
+        return cls(name, source, StoreOptions(**own), configs, managed, state.get("labels", {}))
 
     def open(self) -> FollowedStore[Any]:
         """Open its source; errors are those of `open_store`."""
@@ -74,9 +85,10 @@ class StoreRegistry:
 
     def __init__(self, home: Path) -> None:
         self._folder = home / "stores"
+        self._managed = home / "managed"
 
-    def create(self, store: RegisteredStore) -> None:
-        """Register a store.
+    def create(self, store: RegisteredStore) -> RegisteredStore:
+        """Register a store; one without a source gets a folder in HOME, and is managed from then on.
 
         Raises
         ------
@@ -93,7 +105,12 @@ class StoreRegistry:
         with self._locked():
             if self._path(store.name).exists():
                 raise StoreExists(f"there is a store [{store.name}] already", "Use `dicombq dicom-stores update`.")
+            if not store.source:
+                folder = self._managed / os.urandom(8).hex()
+                make_folders(folder)
+                store = replace(store, source=str(folder), managed=True)
             self._write(store)
+            return store
 
     def get(self, name: StoreName) -> RegisteredStore:
         """Read a registered store.
@@ -127,15 +144,31 @@ class StoreRegistry:
     def update(self, name: StoreName, change: Callable[[RegisteredStore], RegisteredStore]) -> RegisteredStore:
         """Change a registered store; errors are those of `get`."""
         with self._locked():
-            changed = change(self.get(name))
+            before = self.get(name)
+            changed = change(before)
+            if before.managed and changed.source != before.source:
+                raise InvalidArgument(
+                    f"the instances of the store [{name.store}] lie in a folder of its own", "Create another store."
+                )
             self._write(changed)
             return changed
 
     def delete(self, name: StoreName) -> None:
-        """Forget a store; its source is not touched. Errors are those of `get`."""
+        """Forget a store; its source is not touched, unless it is managed. Errors are those of `get`."""
         with self._locked():
             self.get(name)
             self._path(name).unlink()
+            sync_folder(self._folder)
+            orphans = self._orphans()
+        for folder in orphans:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _orphans(self) -> Sequence[Path]:
+        """Name the folders of managed stores that were deleted, now or by somebody who did not come to the end."""
+        if not self._managed.is_dir():
+            return []
+        sources = {store.source for store in self.list({}) if store.managed}
+        return [folder for folder in self._managed.iterdir() if str(folder) not in sources]
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from dicombq.errors import TooManyGone
 from dicombq.operations.log import LogEntry
 from dicombq.stores.base import Failure, FollowedStore, InstanceRef, Skipped
 from dicombq.streaming.destinations import Destination
-from dicombq.streaming.inventory import Inventory
+from dicombq.streaming.inventory import NEWEST, Inventory
 from dicombq.streaming.outbox import Outbox
 from dicombq.streaming.readings import Reading, chunks, read
 from dicombq.streaming.rows import Counts, Teller
@@ -36,6 +37,8 @@ class Pass:
         More deletions at once are not believed.
     noted
         Is called whenever rows were noted for the tables.
+    settling
+        Is held while it is decided what is gone, by one pass of an inventory at a time.
     dry
         Whether nothing is written.
     """
@@ -46,6 +49,7 @@ class Pass:
     limit: Limit
     log: Log
     noted: Callable[[], None] = lambda: None
+    settling: AbstractContextManager[Any] = field(default_factory=nullcontext)
     dry: bool = False
     progress: Progress = lambda _number: None
     counts: Counts = field(default_factory=Counts)
@@ -71,9 +75,9 @@ class Pass:
         self._begin()
         self._list(self.store.versions(), self._seen_marks())
         self._read()
-        self._note_suspects()
-        self._check_limit()
-        self._settle_suspects()
+        with self.settling:
+            self._note_suspects()
+            self._settle_suspects()
         if reconcile:
             self._reconcile()
         with self.inventory.transaction():
@@ -83,11 +87,12 @@ class Pass:
             known = "SELECT id FROM destinations WHERE adopted AND backfill_next > backfill_last"
             self.inventory.execute(f"DELETE FROM adopted WHERE destination IN ({known})")
             self.inventory.set_meta("complete", now())
+            self.inventory.set_meta("catalogued", now())
 
     def places(self, prefixes: Iterable[str]) -> None:
         """Look at some places below the store's folder: files, folders, or what is no longer there.
 
-        A deletion that the file system itself told of is believed, however many there are.
+        The limit and its error are those of `whole`: a folder that was renamed is told of as one that was deleted.
         """
         self._begin()
         for prefix in prefixes:
@@ -102,8 +107,9 @@ class Pass:
                     [below, below + b"/", below + b"0", below + b"!/", below + b"!0"],  # an archive has !/MEMBER
                 )
         self._read()
-        self._note_suspects()
-        self._settle_suspects()
+        with self.settling:
+            self._note_suspects()
+            self._settle_suspects()
 
     def again(self, instances: Iterable[tuple[Destination, int]]) -> None:
         """Tell tables of instances again, as they are now."""
@@ -140,7 +146,7 @@ class Pass:
             elif not isinstance(entry, Skipped):
                 ref, version = entry
                 known = look_up("SELECT id, version FROM copies WHERE uri = ?", (os.fsencode(ref.uri),)).fetchone()
-                if known and marks is not None:
+                if known and marks is not None and known[0] < len(marks):
                     marks[known[0]] = 1
                 if not known or known[1] != version:
                     todo.append((json.dumps(ref), version))
@@ -157,7 +163,7 @@ class Pass:
     def _find_gone(self, marks: bytearray) -> None:
         """Take for gone what was not seen, unless it lies in a place that could not be looked at."""
         copies = self.inventory.execute("SELECT id, uri FROM copies")
-        unseen = ((number, uri) for number, uri in copies if not marks[number])
+        unseen = ((number, uri) for number, uri in copies if number < len(marks) and not marks[number])
         gone = ((number, uri) for number, uri in unseen if not self._is_hidden(uri))
         self.inventory.executemany("INSERT INTO gone VALUES (?, ?)", gone)
 
@@ -177,7 +183,7 @@ class Pass:
             self._take([(self.store.ref(json.loads(ref)), version) for _, ref, version in rows])
 
     def _take(self, listed: Sequence[tuple[InstanceRef, str]]) -> None:
-        schemas = {each.form.schema_json for each in self.destinations}
+        schemas = {each.form.schema_json for each in self.destinations} or {False}
         for chunk in chunks(read(self.store, listed, schemas, MAX_ELEMENT_SIZE)):
             with Outbox(self.inventory, dry=self.dry) as outbox, self.inventory.transaction():
                 teller = self._teller(outbox)
@@ -246,7 +252,7 @@ class Pass:
         """Give the copy that counts: the newest, then the greater URI (schema.md)."""
         return self.inventory.one(
             "SELECT id, content, ref, version FROM copies WHERE instance = ? AND id NOT IN (SELECT id FROM gone) "
-            "ORDER BY updated DESC, uri DESC LIMIT 1",
+            f"ORDER BY {NEWEST} LIMIT 1",
             [instance],
         )
 
@@ -254,6 +260,8 @@ class Pass:
         """Tell of an instance if it is not what was told last."""
         winner = self._winner(instance)
         alive, content = self.inventory.one("SELECT alive, content FROM instances WHERE id = ?", [instance])
+        if winner and winner[0] in at_hand:
+            at_hand[winner[0]].note_in_catalogue(self.inventory, instance)
         if winner and alive and winner[1] == content:
             self.counts.unchanged += 1
         elif winner and winner[0] in at_hand:
@@ -272,6 +280,7 @@ class Pass:
 
     def _settle_suspects(self) -> None:
         """Tell of the instances that are gone, and of those of which another copy counts now."""
+        self._check_limit()
         while suspects := [each for (each,) in self.inventory.execute(_NEXT_SUSPECTS)]:
             self._bury(suspects)
         with self.inventory.transaction():

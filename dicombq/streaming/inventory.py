@@ -24,12 +24,13 @@ from typing import Any
 
 from dicombq.errors import NewerState, StateDamaged
 from dicombq.names import StoreName
+from dicombq.streaming.catalogue import CATALOGUE
 from dicombq.system.files import storage_errors, sync_folder
 
-_VERSION = 1
 _PATIENCE = 60.0  # seconds that another thread may take for its transaction
 _SCHEMA = """
--- stream: a name for the jobs; complete: whether all that the store held was looked at once
+-- stream: a name for the jobs; complete: whether all that the store held was looked at once; catalogued: the same
+-- since the inventory has a catalogue
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- An instance that the store holds or held, or that a table holds.
@@ -81,6 +82,14 @@ CREATE TABLE parked (
     PRIMARY KEY (destination, instance)) WITHOUT ROWID;
 """
 
+_UPGRADES = (CATALOGUE,)
+"""What an inventory of version 1 lacks, version by version."""
+
+_VERSION = 1 + len(_UPGRADES)
+
+NEWEST = "updated DESC, uri DESC"
+"""The order of an instance's copies: the first one counts (schema.md)."""
+
 
 @contextlib.contextmanager
 def inventory_errors(folder: Path) -> Iterator[None]:
@@ -119,7 +128,7 @@ class Inventory:
         self.executemany = self._connection.executemany
         try:
             _set_up(self._connection)
-            (version,) = self.one("PRAGMA user_version")
+            version = self._upgrade()
         except sqlite3.DatabaseError as error:
             self.close()
             if isinstance(error, sqlite3.OperationalError):
@@ -131,6 +140,18 @@ class Inventory:
         if version > _VERSION:
             self.close()
             raise NewerState(f"a newer dicombq wrote the inventory [{path}]", "Use that one.")
+
+    def _upgrade(self) -> int:
+        """Bring an older one up to date, whoever else may be doing so; give the version that it has then."""
+        (version,) = self.one("PRAGMA user_version")
+        if version < _VERSION:
+            with self.transaction():
+                (version,) = self.one("PRAGMA user_version")
+                for upgrade in _UPGRADES[version - 1 :]:
+                    _run(self._connection, upgrade)
+                version = max(version, _VERSION)
+                self.execute(f"PRAGMA user_version = {version}")
+        return int(version)
 
     def close(self) -> None:
         """Close it; what is not committed is undone."""
@@ -188,6 +209,12 @@ def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA temp_store = FILE")
 
 
+def _run(connection: sqlite3.Connection, script: str) -> None:
+    """Run a script inside a transaction; `executescript` would commit it."""
+    for statement in script.split(";\n"):
+        connection.execute(statement)
+
+
 def _create(path: Path) -> None:
     """Make an inventory that appears whole."""
     temporary = path.with_name(f"{os.urandom(8).hex()}.sqlite")
@@ -196,7 +223,8 @@ def _create(path: Path) -> None:
         with contextlib.closing(_connect(temporary)) as connection:
             _set_up(connection)
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(_SCHEMA)
+            for script in (_SCHEMA, *_UPGRADES):
+                connection.executescript(script)
             connection.execute("INSERT INTO meta VALUES ('stream', ?)", [uuid.uuid4().hex])
             connection.execute(f"PRAGMA user_version = {_VERSION}")
         with contextlib.suppress(FileExistsError):  # somebody else made it

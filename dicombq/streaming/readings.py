@@ -13,6 +13,8 @@ from dicombq.operations.log import LogEntry
 from dicombq.stores import lines
 from dicombq.stores.base import Failure, Found, InstanceRef, Skipped, Store
 from dicombq.stores.lines import finish_line, json_body
+from dicombq.streaming import catalogue
+from dicombq.streaming.inventory import Inventory
 from dicombq.streaming.outbox import Form, record_type
 from dicombq.system.times import from_microseconds, to_microseconds
 
@@ -83,6 +85,11 @@ class Reading:
     def size(self) -> int:
         """Bytes of the rows."""
         return sum(len(body.json) for body in self.bodies.values())
+
+    def note_in_catalogue(self, inventory: Inventory, instance: int) -> None:
+        """Note what a search tells of it."""
+        schema_json = min(self.bodies)
+        catalogue.note(inventory, instance, self.uids or (), self.bodies[schema_json].json, schema_json=schema_json)
 
     def line(self, form: Form, updated: int) -> bytes:
         """Write its row for a table."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dicombq.stores.lines import deletion_line
+from dicombq.streaming import catalogue
 from dicombq.streaming.destinations import Destination
 from dicombq.streaming.inventory import Inventory
 from dicombq.streaming.outbox import Outbox
@@ -78,6 +79,7 @@ class Teller:
     def deleted(self, instance: int) -> None:
         """Tell that an instance is no longer there."""
         self._delete(self._following(instance), instance)
+        catalogue.forget(self.inventory, instance)
         self.counts.deleted += 1
 
     def deleted_from(self, destination: Destination, instance: int) -> None:

@@ -20,6 +20,7 @@ from dicombq.errors import Failed, NotPermitted, StorageFull, Temporary
 from dicombq.names import ObjectUri, Parent, StoreName
 from dicombq.rows.base import Unreadable
 from dicombq.stores.base import PLAIN, StoreOptions
+from dicombq.stores.folder import UNFINISHED
 from dicombq.system.files import make_folders, open_private, printable, sync_folder
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class FolderPlace:
 
     @property
     def _unfinished(self) -> Path:
-        return self.root / f".dicombq-{self.operation}"
+        return self.root / f"{UNFINISHED}{self.operation}"
 
     def check(self) -> None:
         """Refuse what is no folder, or cannot be written."""

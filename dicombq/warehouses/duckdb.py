@@ -40,9 +40,19 @@ from dicombq.warehouses.base import (
     table_text,
 )
 from dicombq.warehouses.duckdb_errors import interrupts, is_full, sql_error
-from dicombq.warehouses.duckdb_loads import OWN_DATASET, load_rows
+from dicombq.warehouses.duckdb_loads import append, change, run
 from dicombq.warehouses.duckdb_results import as_on_bigquery
-from dicombq.warehouses.duckdb_tables import CATALOG, fields_of, kind_of, literal, quoted, state_of
+from dicombq.warehouses.duckdb_tables import (
+    CATALOG,
+    OWN_DATASET,
+    datasets_of,
+    fields_of,
+    kind_of,
+    literal,
+    quoted,
+    state_of,
+    tables_of,
+)
 
 _ROW_GROUP_SIZE = 2048
 """Rows that a table writes together; with DuckDB's 122,880 each thread of a load would hold them all in memory.
@@ -75,6 +85,17 @@ class DuckdbWarehouse:
         """A connection to use again, with no file attached: making one takes 12 ms."""
         self._has_loaded = False
 
+    def datasets(self) -> list[str]:
+        """Name the datasets."""
+        self._expect_file()
+        with self._connect(read_only=True) as connection:
+            return datasets_of(connection)
+
+    def tables(self, dataset: str) -> list[str]:
+        """Name the tables of one of the datasets."""
+        with self._connect(read_only=True) as connection:
+            return tables_of(connection, dataset)
+
     def state(self, table: DuckdbTable) -> Table:
         """Look at a destination; a missing file is a missing table.
 
@@ -101,11 +122,16 @@ class DuckdbWarehouse:
         """Load rows in one transaction, which also notes the load's ID."""
         with self._connect(fresh=self._has_loaded) as connection:  # its temp_directory can be set only once
             self._has_loaded = True
-            return load_rows(connection, table, load)
+            return run(connection, table, load, append)
 
     def insert(self, table: DuckdbTable, load: Load) -> LoadResult:
         """Load: no way is sooner."""
         return self.load(table, load)
+
+    def change(self, table: DuckdbTable, load: Load) -> LoadResult:
+        """Replace and delete rows in one transaction, as `load` does."""
+        with self._connect(fresh=True, kept=False) as connection:
+            return run(connection, table, load, change)
 
     def instances(self, table: DuckdbTable) -> Iterator[TableRow]:
         """Stream which instances the rows of a table are; the file stays open until the end."""
@@ -184,6 +210,7 @@ class DuckdbWarehouse:
         with self._connect(read_only=True, fresh=True, kept=False) as connection:
             connection.execute(f"SET temp_directory = {literal(f'{self._file}.tmp')}")
             connection.execute("SET enable_external_access = false")
+            connection.execute("SET ieee_floating_point_ops = false")  # SQRT(-1) and LN(0) are errors, as on BigQuery
             connection.execute("SET lock_configuration = true")
             yield connection
 

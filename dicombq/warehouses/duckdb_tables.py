@@ -19,6 +19,9 @@ from dicombq.warehouses.base import Table
 CATALOG = "dicombq-warehouse"
 """The attached file; DuckDB would name it after the file, and find `dicom.t` ambiguous in `dicom.duckdb`."""
 
+OWN_DATASET = "_dicombq"
+"""Where the loads are noted that were committed."""
+
 _FIELD_TYPES = {
     "varchar": "STRING",
     "bigint": "INTEGER",
@@ -54,6 +57,26 @@ def kind_of(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> str | 
     return row[0] if row else None
 
 
+def datasets_of(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Name the datasets, without the one that notes the loads, and `main` only where a table is in it."""
+    rows = connection.execute(
+        "SELECT schema_name FROM duckdb_schemas() WHERE NOT internal AND database_name = $file AND schema_name <> $own "
+        "UNION SELECT schema_name FROM duckdb_tables() WHERE database_name = $file AND schema_name <> $own ORDER BY 1",
+        {"file": CATALOG, "own": OWN_DATASET},
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+def tables_of(connection: duckdb.DuckDBPyConnection, dataset: str) -> list[str]:
+    """Name the tables of a dataset, without its views."""
+    rows = connection.execute(
+        "SELECT table_name FROM information_schema.tables WHERE table_catalog = ? AND lower(table_schema) = lower(?) "
+        "AND table_type = 'BASE TABLE' ORDER BY 1",
+        [CATALOG, dataset],
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
 def state_of(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> Table:
     """Look at a destination."""
     kind = kind_of(connection, table)
@@ -63,7 +86,17 @@ def state_of(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> Table
         raise NotAWarehouse(f"[{table}] is a view", "Name a table in --bq-table.")
     counted = connection.execute(f"SELECT count(*) FROM {quoted(table)}").fetchone()
     rows = int(counted[0]) if counted else 0
-    return Table(TableState.ROWS if rows else TableState.EMPTY, _fields(connection, table), rows)
+    state = TableState.ROWS if rows else TableState.EMPTY
+    return Table(state, _fields(connection, table), rows, _key(connection, table))
+
+
+def _key(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> tuple[str, ...]:
+    row = connection.execute(
+        "SELECT constraint_column_names FROM duckdb_constraints() WHERE constraint_type = 'PRIMARY KEY' "
+        "AND database_name = ? AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)",
+        [CATALOG, table.dataset, table.table],
+    ).fetchone()
+    return tuple(row[0]) if row else ()
 
 
 def fields_of(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> tuple[Field, ...]:

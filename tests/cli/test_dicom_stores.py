@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,7 @@ def test_create_prints_what_gcloud_prints(run: Run, scans: Path) -> None:
         (("other", "--source=nowhere"), 7, "there is no folder [nowhere]"),
         (("a b", "--source=scans"), 2, "the store ID [a b] has characters"),
         (("projects/x", "--source=scans"), 2, "[projects/x] is not a store's name"),
-        (("other",), 2, "argument --source: Must be specified."),
+        (("other", "--archives"), 2, "there is no source that would be read like this"),
         (("other", "--source=scans", "--anonymous"), 2, "are for buckets"),
     ],
 )
@@ -43,12 +45,33 @@ def test_create_refuses_what_it_cannot_register(
     assert "1 " not in run("dicom-stores", "list", "--format=value(id)").out.replace("mine\n", "")
 
 
+def test_a_store_without_a_source_is_a_private_folder_that_goes_with_it(run: Run, scans: Path, home: Path) -> None:
+    for name in ("mine", "other"):
+        assert run("dicom-stores", "create", name).code == 0
+    own = yaml.safe_load(run("dicom-stores", "describe", "mine").out)["dicombq"]
+    folder = Path(own["source"])
+    assert (own["managed"], folder.parent) == (True, home / "managed")
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (folder, folder.parent)] == [0o700, 0o700]
+    shutil.copytree(scans, folder / "1.2")
+    assert "(2 new rows)" in run("export", "bq", "mine").err
+    refused = run("dicom-stores", "update", "mine", "--source=scans")
+    assert (refused.code, "a folder of its own" in refused.err) == (2, True)
+    assert "and all of its instances" in run("dicom-stores", "delete", "mine").err
+    assert folder.is_dir()
+    assert run("dicom-stores", "delete", "mine", "--quiet").code == 0
+    assert len([*folder.parent.iterdir()]) == 1
+    assert run("dicom-stores", "delete", "other", "--quiet").code == 0
+    assert [*folder.parent.iterdir()] == []
+
+
 def test_a_registered_store_is_exported_under_its_name_from_anywhere(
     run: Run, registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = run("export", "bq", "mine")
-    assert (result.code, result.out) == (0, f"name: {PARENT}/dicomStores/mine\n")
+    store = f"dicombq:\n  source: {registered}\nname: {PARENT}/dicomStores/mine\n"
+    assert (result.code, result.out) == (0, store)
+    assert run("dicom-stores", "describe", "mine").out == store
     assert "dicom.mine (2 new rows)" in result.err
     assert run("export", "bq", f"{PARENT}/dicomStores/mine", "--overwrite-table").code == 0
     assert run("export", "bq", "mine", "--project=other").code == 7

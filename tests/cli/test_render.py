@@ -14,9 +14,9 @@ import pytest
 from dicombq.cli import main as cli_main
 from dicombq.cli.progress import live_progress
 from dicombq.cli.render import Output
-from dicombq.cli.values import plain
 from dicombq.names import Parent
 from dicombq.operations.state import Counters, Operation, State
+from dicombq.questions.values import plain
 from dicombq.warehouses.duckdb import DuckdbWarehouse
 from tests.cli.conftest import Run
 

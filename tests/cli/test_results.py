@@ -14,7 +14,8 @@ import pytest
 from rich.console import Console
 
 from dicombq.cli import results
-from dicombq.cli.results import layout, readable
+from dicombq.cli.results import layout
+from dicombq.questions.values import readable
 from tests.cli.conftest import Run
 
 

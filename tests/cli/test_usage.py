@@ -55,6 +55,7 @@ COMMANDS = [
     ("schema", "diff"),
     ("schema", "private"),
     ("schema", "show"),
+    ("serve",),
     ("stream",),
     *(("stream", name) for name in ("clear", "configure", "describe", "logs", "retry", "run", "sync")),
 ]

@@ -246,6 +246,21 @@ def test_an_export_goes_on_in_a_process_of_its_own(settings: Settings, task: Exp
     assert (last.state, last.counters) == (State.DONE, FINISHED)
 
 
+def test_an_operation_that_is_cancelled_before_its_process_runs_it_ends(settings: Settings, task: ExportTask) -> None:
+    script = (
+        "import sys, time\nfrom pathlib import Path\nimport dicombq.export.task\nfrom dicombq.operations import jobs\n"
+        "home, identity, *locks = sys.argv[1:]\n"
+        "while not (Path(home) / 'operations' / identity / 'cancel').exists():\n    time.sleep(0.01)\n"
+        "with jobs.adopt(identity, [int(lock) for lock in locks], jobs.Settings(Path(home))) as job:\n"
+        "    while True:\n        time.sleep(0.01)\n"
+    )
+    operation = jobs.detach(task, settings, [sys.executable, "-c", script, str(settings.home)])
+    operations = OperationStore(settings.home)
+    operations.ask_to_end(operation.id)
+    *_, last = operations.follow(operation.id, 60)
+    assert last.state.ended
+
+
 def test_a_process_that_cannot_be_started_ends_the_operation(settings: Settings, task: ExportTask) -> None:
     with pytest.raises(FileNotFoundError):
         jobs.detach(task, settings, ["/nowhere/python"])

@@ -17,6 +17,7 @@ from dicombq.rows.reference import read_row
 from dicombq.stores.base import Failure, Found, Result, Skipped
 from dicombq.stores.folder import FileRef, FolderStore
 from tests.dicom_bytes import SOP, element, instance, part10
+from tests.instances import write_instance
 
 INSTANCE = instance()
 needs_denial = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -44,6 +45,14 @@ def write(path: Path, data: bytes = INSTANCE) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
+
+
+def test_files_that_are_not_whole_yet_are_no_part_of_it(tmp_path: Path) -> None:
+    write_instance(tmp_path / ".dicombq-7" / "1.dcm")
+    kept = write_instance(tmp_path / "1" / "1.dcm")
+    store = FolderStore.open(str(tmp_path), Parent())
+    assert [entry.uri for entry in store.list()] == [str(kept)]
+    assert [*store.versions(".dicombq-7/1.dcm")] == []
 
 
 def test_a_store_is_named_after_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,15 @@ def test_a_missing_table_has_no_fields(place: Place) -> None:
     assert (found.state, found.fields) == (TableState.MISSING, ())
 
 
+def test_datasets_and_their_tables_are_named_without_views(place: Place) -> None:
+    for name in ("u", "t"):
+        place.load([], *INSTANCE, table=place.named(name))
+    place.warehouse.replace_view(place.table, INSTANCE)
+    assert place.table.dataset in place.warehouse.datasets()
+    assert "_dicombq" not in place.warehouse.datasets()
+    assert place.warehouse.tables(place.table.dataset) == ["t", "u"]
+
+
 def test_a_table_has_the_fields_that_were_loaded(place: Place) -> None:
     fields = (*flattened_fields(["PatientName", "StudyDate", "StudyTime", "OtherElements"]), DEEP)
     result = place.load([], *fields)

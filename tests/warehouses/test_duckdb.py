@@ -181,7 +181,17 @@ def test_a_missing_file_is_made_by_a_load_only(store: Store) -> None:
     assert store.state() is TableState.MISSING
     with pytest.raises(NotFound, match="no warehouse"):
         store.query()
+    with pytest.raises(NotFound, match="no warehouse"):
+        store.warehouse.datasets()
     assert not store.file.exists()
+
+
+def test_the_dataset_that_every_file_has_is_named_where_a_table_is_in_it(store: Store) -> None:
+    store.load()
+    assert store.warehouse.datasets() == ["d"]
+    with duckdb.connect(str(store.file)) as connection:
+        connection.execute("CREATE TABLE main.t (i INTEGER)")
+    assert store.warehouse.datasets() == ["d", "main"]
 
 
 @pytest.mark.parametrize("name", [":memory:", "md:x", "it's.duckdb"])
@@ -341,14 +351,14 @@ def test_a_row_longer_than_duckdbs_default_is_loaded(store: Store) -> None:
 
 def test_a_load_that_needs_more_memory_than_planned_gets_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = 0
-    load = duckdb_loads._load
+    load = duckdb_loads._once
 
-    def counted(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, wanted: Load) -> LoadResult:
+    def counted(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, wanted: Load, write: Any) -> LoadResult:
         nonlocal attempts
         attempts += 1
-        return load(connection, table, wanted)
+        return load(connection, table, wanted, write)
 
-    monkeypatch.setattr(duckdb_loads, "_load", counted)
+    monkeypatch.setattr(duckdb_loads, "_once", counted)
     monkeypatch.setattr(duckdb_loads, "_memory", lambda _load: 8 << 20)
     assert store.load([{"Id": number} for number in range(20_000)]) == 20_000
     assert len(read_duckdb(store.table)) == 20_000
@@ -393,13 +403,13 @@ def test_one_thread_loads_where_two_would_take_much_memory(
     store: Store, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], threads: int
 ) -> None:
     seen: list[Any] = []
-    load = duckdb_loads._load
+    load = duckdb_loads._once
 
-    def seeing(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, wanted: Load) -> LoadResult:
+    def seeing(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, wanted: Load, write: Any) -> LoadResult:
         seen.append(connection.execute("SELECT current_setting('threads')").fetchone())
-        return load(connection, table, wanted)
+        return load(connection, table, wanted, write)
 
-    monkeypatch.setattr(duckdb_loads, "_load", seeing)
+    monkeypatch.setattr(duckdb_loads, "_once", seeing)
     assert store.warehouse.load(store.table, replace(shards(store, 2), **change)).rows == 6000
     assert seen == [(threads,)]
 

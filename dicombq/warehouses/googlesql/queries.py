@@ -22,8 +22,10 @@ from dicombq.table.mapping import MAX_RECORD_DEPTH
 from dicombq.warehouses.base import Parameter
 from dicombq.warehouses.googlesql.functions import ON_BIGQUERY, check_function
 from dicombq.warehouses.googlesql.names import standard_names
+from dicombq.warehouses.googlesql.nans import order_nans
 from dicombq.warehouses.googlesql.parameters import numbered, put_in
-from dicombq.warehouses.googlesql.values import fill, mend
+from dicombq.warehouses.googlesql.templates import fill
+from dicombq.warehouses.googlesql.values import mend
 
 _FILE_SUFFIX = re.compile("csv|tsv|txt|jsonl?|ndjson|parquet|avro|xlsx|arrow|db|duckdb|gz|zst", re.IGNORECASE)
 _REFUSED: dict[type[exp.Expr], str] = {
@@ -34,16 +36,14 @@ _REFUSED: dict[type[exp.Expr], str] = {
     exp.Values: "VALUES",
 }
 # DuckDB's names of types for people who know BigQuery's; records from the innermost out.
-_TYPE = "REPLACE(data_type, ' WITH TIME ZONE', '')"
-for _theirs, _ours in (
+_TYPE_NAMES = (
+    (" WITH TIME ZONE", ""),
     *((rf"\b{theirs}\b", ours) for theirs, ours in (("VARCHAR", "STRING"), ("BIGINT", "INT64"), ("DOUBLE", "FLOAT64"))),
     (r"\bBOOLEAN\b", "BOOL"),
     ('"', ""),
     (r"(\w+)\[\]", r"ARRAY<\1>"),
     *((r"STRUCT\(([^()]*)\)\[\]", r"ARRAY<STRUCT<\1>>"), (r"STRUCT\(([^()]*)\)", r"STRUCT<\1>")) * MAX_RECORD_DEPTH,
-):
-    _TYPE = f"REGEXP_REPLACE({_TYPE}, '{_theirs}', '{_ours}', 'g')"
-_TYPE = f"{_TYPE} AS data_type"
+)
 
 
 def to_duckdb(sql: str, *, catalog: str | None = None, parameters: Sequence[Parameter] = ()) -> str:
@@ -78,6 +78,7 @@ def to_duckdb(sql: str, *, catalog: str | None = None, parameters: Sequence[Para
         put_in(query, parameters)
         _check(query)
         _name(query)
+        query = order_nans(query)
         mend(query)
         _expand_arrays(query)
         for table in list(query.find_all(exp.Table)):
@@ -232,7 +233,10 @@ def _place(table: exp.Table, sql: str, catalog: str | None) -> None:
 def _information_schema(names: list[str], alias: str, catalog: str | None) -> exp.Expr:
     """Give BigQuery's columns of a dataset's view (docs/information-schema-tables, -columns)."""
     view, dataset = names[-1].upper(), names[-3] if names[2:] else "region-"
-    columns = {"TABLES": ["table_type"], "COLUMNS": ["column_name", "ordinal_position", "is_nullable", _TYPE]}
+    columns: dict[str, list[str | exp.Expr]] = {
+        "TABLES": ["table_type"],
+        "COLUMNS": ["column_name", "ordinal_position", "is_nullable", _type()],
+    }
     if view not in columns:
         raise SqlError(f"INFORMATION_SCHEMA.{view} is not understood", "TABLES and COLUMNS are")
     database = exp.Literal.string(catalog) if catalog else fill("CURRENT_DATABASE()")
@@ -241,6 +245,13 @@ def _information_schema(names: list[str], alias: str, catalog: str | None) -> ex
     if not dataset.lower().startswith("region-"):
         query = query.where(fill("table_schema = x", x=exp.Literal.string(dataset)))
     return query.subquery(alias)
+
+
+def _type() -> exp.Expr:
+    tree: exp.Expr = exp.column("data_type")
+    for names in _TYPE_NAMES:  # not as a text, which the parser would have to go into deeply
+        tree = exp.Anonymous(this="REGEXP_REPLACE", expressions=[tree, *map(exp.Literal.string, (*names, "g"))])
+    return exp.alias_(tree, "data_type")
 
 
 def _find_array_paths(query: exp.Query) -> None:

@@ -1,0 +1,1 @@
+"""The API over the same core: REST, DICOMweb, and pages for people."""
