@@ -148,7 +148,12 @@ def warehouse(flag: str | None = None) -> WarehouseUri:
         Where it is no warehouse.
     """
     uri = flag or setting("warehouse").value
-    return parse_warehouse_uri(uri) if uri else DuckdbFile(home() / _EMBEDDED)
+    return parse_warehouse_uri(uri) if uri else embedded_warehouse()
+
+
+def embedded_warehouse() -> DuckdbFile:
+    """Give the DuckDB file in the home folder."""
+    return DuckdbFile(home() / _EMBEDDED)
 
 
 def maximum_bytes_billed(flag: int | None = None) -> int | None:

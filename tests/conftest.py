@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import gcs_server, proxy, s3_server
+from tests import gcs_server, proxy, pubsub_server, s3_server
 from tests import local_bigquery as local
 from tests import orthanc_server as orthanc_server_process
 from tests.fakes.bigquery import BigQueryFake
@@ -15,6 +15,7 @@ from tests.gcs_server import GcsBucket
 from tests.local_bigquery import LocalBigQuery
 from tests.orthanc_server import Orthanc
 from tests.proxy import Proxy
+from tests.pubsub_server import Telling
 from tests.s3_server import S3Bucket
 
 
@@ -91,6 +92,22 @@ def gcs_proxy(gcs_bucket: GcsBucket, gcs_url: str, monkeypatch: pytest.MonkeyPat
     with proxy.serve(gcs_url) as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
         yield server
+
+
+@pytest.fixture(scope="session")
+def telling_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Telling]:
+    if not (gcs_server.EXECUTABLE and pubsub_server.IS_THERE):
+        pytest.skip(pubsub_server.MISSING)
+    with pubsub_server.serve(tmp_path_factory.mktemp("telling")) as server:
+        yield server
+
+
+@pytest.fixture
+def telling(home: Path, telling_server: Telling, monkeypatch: pytest.MonkeyPatch) -> Telling:
+    """A fake-gcs-server that tells an emulator of Pub/Sub what happens in its buckets."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", telling_server.gcs_url)
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", telling_server.host)
+    return telling_server
 
 
 @pytest.fixture(scope="session")

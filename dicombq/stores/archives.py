@@ -23,7 +23,18 @@ from isal import igzip
 from dicombq.names import StoreName
 from dicombq.rows.base import Unreadable
 from dicombq.rows.record import Record
-from dicombq.stores.base import Failure, FollowedStore, InstanceRef, Result, Skipped, StoreOptions
+from dicombq.stores.base import (
+    NOTHING_KNOWN,
+    Changes,
+    Failure,
+    FollowedStore,
+    InstanceRef,
+    Known,
+    Result,
+    Skipped,
+    StoreOptions,
+    Versioned,
+)
 from dicombq.stores.filters import Filter
 from dicombq.stores.reading import Contents, Reading
 
@@ -162,9 +173,21 @@ class ArchiveStore:
         """The store's."""
         return self.inner.folder
 
-    def versions(self, prefix: str = "") -> Iterator[tuple[InstanceRef, str] | Failure | Skipped]:
+    def changes(self, position: str) -> Changes:
+        """Read the store's."""
+        return self.inner.changes(position)
+
+    def versions(self, known: Known = NOTHING_KNOWN) -> Iterator[Versioned]:
         """Stream what the store does, archives by their members, which have another version where the archive has."""
-        for entry in self.inner.versions(prefix):
+        return self._unpacked(self.inner.versions(known))
+
+    def look(self, places: Iterable[str]) -> Iterator[tuple[str, Iterator[Versioned] | None]]:
+        """Tell what is in some places of the store, archives by their members."""
+        for uri, entries in self.inner.look(places):
+            yield uri, None if entries is None else self._unpacked(entries)
+
+    def _unpacked(self, entries: Iterable[Versioned]) -> Iterator[Versioned]:
+        for entry in entries:
             if isinstance(entry, Failure | Skipped) or not entry[0].uri.lower().endswith(_SUFFIXES):
                 yield entry
             else:

@@ -112,6 +112,11 @@ def search(inventory: Inventory, query: Query) -> list[Found]:
     return [_found(inventory, query, levels, row) for row in rows]
 
 
+def totals(inventory: Inventory) -> dict[str, int]:
+    """Count the studies, series and instances."""
+    return {name: inventory.one(f"SELECT count(*) FROM {level.table}")[0] for name, level in _LEVELS.items()}
+
+
 def _names(level: str) -> tuple[str, ...]:
     return ("id", "uid", *_LEVELS[level].attributes)
 

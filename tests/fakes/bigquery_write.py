@@ -38,7 +38,7 @@ _CODES = {
 class BigQueryWriteFake:
     """The server; its `address` is for BIGQUERY_STORAGE_EMULATOR_HOST.
 
-    Faults are those of the fake whose tables it writes to, for the method "AppendRows".
+    Faults and what is forbidden are those of the fake whose tables it writes to, for the method "AppendRows".
 
     Attributes
     ----------
@@ -83,6 +83,8 @@ class BigQueryWriteFake:
         for request in requests:
             if self.is_mute:
                 return
+            if "AppendRows" in self._tables.forbidden:
+                context.abort(grpc.StatusCode.PERMISSION_DENIED, "bigquery.tables.updateData denied")
             fault = self._tables.next_fault("AppendRows")
             if fault in _CODES and fault is not Fault.LOSE_ANSWER:
                 context.abort(_CODES[fault], "a fault of the test")
