@@ -12,6 +12,7 @@ from tests import orthanc_server as orthanc_server_process
 from tests.fakes.bigquery import BigQueryFake
 from tests.fakes.bigquery_write import BigQueryWriteFake
 from tests.gcs_server import GcsBucket
+from tests.local_bigquery import LocalBigQuery
 from tests.orthanc_server import Orthanc
 from tests.proxy import Proxy
 from tests.pubsub_server import Telling
@@ -47,18 +48,26 @@ def bigquery_write(bigquery: BigQueryFake, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.fixture(scope="session")
-def local_bigquery_url(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[str]:
+def local_bigquery_server(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[LocalBigQuery]:
     if not local.EXECUTABLE:
         pytest.skip(local.MISSING)
     gcs_url = request.getfixturevalue("gcs_url") if gcs_server.EXECUTABLE else "http://127.0.0.1:4443"
-    with local.serve(local.EXECUTABLE, tmp_path_factory.mktemp("local-bigquery"), gcs_url) as url:
-        yield url
+    with local.serve(local.EXECUTABLE, tmp_path_factory.mktemp("local-bigquery"), gcs_url) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def local_bigquery_url(local_bigquery_server: LocalBigQuery) -> str:
+    return local_bigquery_server.url
 
 
 @pytest.fixture
-def local_bigquery(home: Path, local_bigquery_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def local_bigquery(home: Path, local_bigquery_server: LocalBigQuery, monkeypatch: pytest.MonkeyPatch) -> None:
     """An independent server in place of BigQuery."""
-    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", local_bigquery_url)
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", local_bigquery_server.url)
+    monkeypatch.setenv("BIGQUERY_STORAGE_EMULATOR_HOST", local_bigquery_server.address)
     monkeypatch.setattr("dicombq.warehouses.bigquery.MAX_GZIP_SIZE", 0)  # it reads no gzip
 
 

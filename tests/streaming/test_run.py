@@ -43,6 +43,22 @@ def test_what_happens_in_a_folder_comes_to_the_table(lab: Lab) -> None:
     check_history(lab.rows())
 
 
+def test_the_latest_versions_come_to_bigquery_without_waiting_for_a_load(
+    duckdb_lab: Lab, bigquery_write: BigQueryWriteFake
+) -> None:
+    lab = duckdb_lab
+    table = bigquery_table()
+    lab.write(1)
+    lab.write(2)
+    lab.follow("--schema=json", "--change-data-capture", tables=(table,))
+    with running(lab, "--interval=1h"):
+        wait_for(lambda: latest_of(table) == {1: "first", 2: "first"})
+        lab.write(1, "second")
+        wait_for(lambda: latest_of(table) == {1: "second", 2: "first"})
+        (lab.folder / "2.dcm").unlink()
+        wait_for(lambda: latest_of(table) == {1: "second"})
+
+
 def test_a_folder_that_is_moved_in_and_out_is_seen(duckdb_lab: Lab) -> None:
     lab = duckdb_lab
     lab.write(1)
