@@ -9,11 +9,13 @@ import pytest
 from tests import gcs_server, proxy, s3_server
 from tests import local_bigquery as local
 from tests import orthanc_server as orthanc_server_process
+from tests import spark_cluster as spark_cluster_processes
 from tests.fakes.bigquery import BigQueryFake
 from tests.gcs_server import GcsBucket
 from tests.orthanc_server import Orthanc
 from tests.proxy import Proxy
 from tests.s3_server import S3Bucket
+from tests.spark_cluster import Cluster
 
 
 @pytest.fixture
@@ -112,3 +114,12 @@ def orthanc(home: Path, orthanc_server: Orthanc, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     orthanc_server.clear()
     return orthanc_server
+
+
+@pytest.fixture(scope="session")
+def spark_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Apache Spark on two workers, whose executors may have what they write in any folder."""
+    if not spark_cluster_processes.IS_THERE:
+        pytest.skip(spark_cluster_processes.MISSING)
+    with spark_cluster_processes.serve(tmp_path_factory.mktemp("spark")) as cluster:
+        yield cluster

@@ -55,6 +55,11 @@ class Watch(Generic[Outcome]):
 class Engine(Protocol):
     """A place where shards run; a shard may run more than once, its outcome is told once."""
 
+    @property
+    def distributes(self) -> bool:
+        """Whether shards run on machines that need not be this one: what they read and write has to be told them."""
+        ...
+
     def map_shards(self, function: Callable[[Shard], Outcome], shards: Iterable[Shard], watch: Watch[Outcome]) -> None:
         """Call `function`, a picklable top-level one, for each shard.
 
@@ -63,4 +68,8 @@ class Engine(Protocol):
         Cancelled
             Where the watch said to stop: nothing runs on then.
         """
+        ...
+
+    def close(self) -> None:
+        """Give back what shards run on; the next ones take it anew."""
         ...
