@@ -40,7 +40,18 @@ class Cluster:
         """Start a worker daemon, and wait until the master knows it."""
         known = self._alive()
         work = self.folder / f"worker-{len(self._workers)}"
-        options = ["--host", "127.0.0.1", "--cores", "1", "--memory", "1g", "--webui-port", "0", "--work-dir", str(work)]
+        options = [
+            "--host",
+            "127.0.0.1",
+            "--cores",
+            "1",
+            "--memory",
+            "1g",
+            "--webui-port",
+            "0",
+            "--work-dir",
+            str(work),
+        ]
         command = [_spark_class(), "org.apache.spark.deploy.worker.Worker", *options, self.master]
         with (self.folder / f"{work.name}.log").open("wb") as log:
             environment = {**os.environ, **self.environment}

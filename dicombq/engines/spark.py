@@ -207,4 +207,3 @@ def _pack(value: Any) -> bytes:
 
 def _unpack(data: bytes) -> Any:
     return pickle.loads(zlib.decompress(data))  # noqa: S301 - the other end is ours
-

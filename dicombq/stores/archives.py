@@ -23,7 +23,16 @@ from isal import igzip
 from dicombq.names import StoreName
 from dicombq.rows.base import Unreadable
 from dicombq.rows.record import Record
-from dicombq.stores.base import Failure, FollowedStore, InstanceRef, Result, Skipped, StoreOptions
+from dicombq.stores.base import (
+    DivisibleStore,
+    Failure,
+    FollowedStore,
+    InstanceRef,
+    Place,
+    Result,
+    Skipped,
+    StoreOptions,
+)
 from dicombq.stores.filters import Filter
 from dicombq.stores.reading import Contents, Reading
 
@@ -77,7 +86,7 @@ class MemberRef(NamedTuple):
     size: int
 
 
-class Openable(FollowedStore[Any], Protocol):
+class Openable(FollowedStore[Any], DivisibleStore[Any], Protocol):
     """A store that gives the bytes of what it lists."""
 
     def contents(self, ref: Any) -> contextlib.AbstractContextManager[Contents]:
@@ -142,8 +151,24 @@ class ArchiveStore:
 
     def list(self, prefix: str = "", wanted: Filter | None = None) -> Iterator[InstanceRef | Failure | Skipped]:
         """Stream what the store lists, archives by their members; parameters and errors are the store's."""
-        for entry in self.inner.list(prefix, wanted):
-            if isinstance(entry, Failure | Skipped) or not entry.uri.lower().endswith(_SUFFIXES):
+        return self._opened(self.inner.list(prefix, wanted))
+
+    @property
+    def whole(self) -> Place:
+        """The store's."""
+        return self.inner.whole
+
+    def list_part(self, place: Place, most: int) -> Iterator[InstanceRef | Failure | Skipped | Place]:
+        """Stream what the store does of a place, archives by their members."""
+        return self._opened(self.inner.list_part(place, most))
+
+    def list_apart(self, places: Iterable[Place]) -> Iterator[InstanceRef | Failure | Skipped]:
+        """Stream what the store does of such places, archives by their members."""
+        return self._opened(self.inner.list_apart(places))
+
+    def _opened(self, entries: Iterable[Any]) -> Iterator[Any]:
+        for entry in entries:
+            if isinstance(entry, Failure | Skipped | Place) or not entry.uri.lower().endswith(_SUFFIXES):
                 yield entry
             else:
                 yield from self._members(entry)

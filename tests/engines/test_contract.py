@@ -97,7 +97,7 @@ def test_without_shards_nothing_happens(engine: Engine) -> None:
 def test_an_error_of_a_shard_comes_through(engine: Engine) -> None:
     with pytest.raises(ValueError, match="7"):
         engine.map_shards(refuse, [7, 7], Watch(lambda _outcome: None))
-    with pytest.raises(Failed, match="^no$") as error:
+    with pytest.raises(Failed, match=r"^no$") as error:
         engine.map_shards(refuse_as_we_do, [7], Watch(lambda _outcome: None))
     assert error.value.hint == "Do this."
 
