@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import os
 import pickle
+import sys
 import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -128,6 +130,8 @@ class SparkEngine:
         if active is not None:
             self._is_ours = False
             return active
+        if is_here(self.master):
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         try:
             gateway = None
             if SparkContext._gateway is None:  # noqa: SLF001 - see above

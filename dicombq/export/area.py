@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import orjson
 from isal import igzip
@@ -39,7 +39,7 @@ class Attempt:
     rows_name: str
     keys_name: str
     rows: igzip.IGzipFile
-    keys: IO[bytes]
+    keys: igzip.IGzipFile
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,12 @@ class StagingArea:
     def attempt(self, shard: int) -> Iterator[Attempt]:
         """Open the files of an attempt; at the end of the block they survive a power cut."""
         name = f"{shard:08d}-{os.getpid()}-{os.urandom(4).hex()}"
-        rows_name, keys_name = f"{name}.ndjson.gz", f"{name}.keys.jsonl"
+        rows_name, keys_name = f"{name}.ndjson.gz", f"{name}.keys.jsonl.gz"
         with (
-            open_private(self.folder / rows_name) as raw,
-            igzip.IGzipFile("", "wb", fileobj=raw, mtime=0) as rows,
-            open_private(self.folder / keys_name) as keys,
+            _open_packed(self.folder / rows_name) as rows,
+            _open_packed(self.folder / keys_name) as keys,
         ):
             yield Attempt(rows_name, keys_name, rows, keys)
-            rows.close()
-            for file in (raw, keys):
-                file.flush()
-                os.fsync(file.fileno())
         sync_folder(self.folder)
 
     def open_rows(self, name: str) -> AbstractContextManager[igzip.IGzipFile]:
@@ -98,7 +93,7 @@ class StagingArea:
 
     def read_keys(self, name: str) -> Iterator[dict[str, Any]]:
         """Stream staged keys."""
-        with (self.folder / name).open("rb") as keys:
+        with igzip.IGzipFile(self.folder / name) as keys:
             yield from map(orjson.loads, keys)
 
     def key_files(self, names: Iterable[str]) -> list[Path]:
@@ -121,6 +116,16 @@ class StagingArea:
 
     def clear(self) -> None:
         """Delete all that is staged elsewhere than in the folder."""
+
+
+@contextlib.contextmanager
+def _open_packed(path: Path) -> Iterator[igzip.IGzipFile]:
+    """Open a file for what is compressed; at the end of the block it survives a power cut."""
+    with open_private(path) as raw:
+        with igzip.IGzipFile("", "wb", fileobj=raw, mtime=0) as packed:
+            yield packed
+        raw.flush()
+        os.fsync(raw.fileno())
 
 
 @dataclass(frozen=True)

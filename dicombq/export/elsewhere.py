@@ -45,7 +45,7 @@ def _check_seen(request: ExportRequest) -> None:
     if engine.is_here:
         return
     where = (
-        f"The machines of [{engine.master}]" if engine.master else "The machines of Spark, whose master is not named,"
+        f"the machines of [{engine.master}]" if engine.master else "the machines of Spark, whose master is not named,"
     )
     source = request.store.source
     if "://" not in source and not engine.shared_folders:

@@ -2,9 +2,9 @@
 
 ::
 
-    shards/N.ndjson.gz   the rows of shard N
-    shards/N.keys.jsonl  which instance each row is
-    receipts/N.json      the outcome of shard N; written last, so that the files that it names are there
+    shards/N.ndjson.gz      the rows of shard N
+    shards/N.keys.jsonl.gz  which instance each row is
+    receipts/N.json         the outcome of shard N; written last, so that the files that it names are there
 """
 
 from __future__ import annotations
