@@ -76,7 +76,7 @@ class SparkEngine:
                 while True:
                     cores = self._context.defaultParallelism
                     for shard in itertools.islice(remaining, min(_AHEAD * cores, _MOST_AHEAD) - len(pending)):
-                        payload = _pack((__version__, pickle.dumps((function, shard))))
+                        payload = pack((__version__, pickle.dumps((function, shard))))
                         pending.add(threads.submit(functools.partial(self._run, payload)))
                     watch.look(running=min(cores, len(pending)))
                     if not pending:
@@ -189,12 +189,12 @@ def _run_shard(payload: bytes) -> bytes:
             f"the executors of Spark have dicombq {__version__}, this is {version}",
             "Install the same version everywhere: see docs/how-to/spark.md.",
         )
-        return _pack((False, error))
+        return pack((False, error))
     function, shard = pickle.loads(packed)  # noqa: S301 - the driver wrote it
     try:
-        return _pack((True, function(shard)))
+        return pack((True, function(shard)))
     except Exception as error:  # noqa: BLE001 - it is raised where the shard came from
-        return _pack((False, error))
+        return pack((False, error))
 
 
 def _outcome(result: bytes) -> Any:
@@ -204,7 +204,7 @@ def _outcome(result: bytes) -> Any:
     return outcome
 
 
-def _pack(value: Any) -> bytes:
+def pack(value: Any) -> bytes:
     """Pickle what travels; references of a shard are alike, and become a tenth."""
     return zlib.compress(pickle.dumps(value), 1)
 
