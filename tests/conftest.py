@@ -117,9 +117,10 @@ def orthanc(home: Path, orthanc_server: Orthanc, tmp_path: Path, monkeypatch: py
 
 
 @pytest.fixture(scope="session")
-def spark_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Apache Spark on two workers, whose executors may have what they write in any folder."""
+def spark_cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Apache Spark on two workers; their executors find fake-gcs-server in place of Cloud Storage."""
     if not spark_cluster_processes.IS_THERE:
         pytest.skip(spark_cluster_processes.MISSING)
-    with spark_cluster_processes.serve(tmp_path_factory.mktemp("spark")) as cluster:
+    gcs = {"STORAGE_EMULATOR_HOST": request.getfixturevalue("gcs_url")} if gcs_server.EXECUTABLE else {}
+    with spark_cluster_processes.serve(tmp_path_factory.mktemp("spark"), environment=gcs) as cluster:
         yield cluster

@@ -34,12 +34,12 @@ class Cluster:
     page: str
     folder: Path
     environment: Mapping[str, str]
-    _workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def add_worker(self) -> subprocess.Popen[bytes]:
         """Start a worker daemon, and wait until the master knows it."""
         known = self._alive()
-        work = self.folder / f"worker-{len(self._workers)}"
+        work = self.folder / f"worker-{len(self.workers)}"
         options = [
             "--host",
             "127.0.0.1",
@@ -56,13 +56,13 @@ class Cluster:
         with (self.folder / f"{work.name}.log").open("wb") as log:
             environment = {**os.environ, **self.environment}
             worker = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        self._workers.append(worker)
+        self.workers.append(worker)
         wait_until(lambda: self._alive() > known)
         return worker
 
     def executors(self, worker: subprocess.Popen[bytes] | None = None) -> list[int]:
         """Name the processes of executors that run now, of one worker or of all."""
-        above = [worker] if worker else self._workers
+        above = [worker] if worker else self.workers
         below = [pid for each in above for pid in descendants(each.pid)]
         return [pid for pid in below if _EXECUTOR in _command(pid)]
 
@@ -75,7 +75,7 @@ class Cluster:
 
     def stop(self) -> None:
         """End the workers."""
-        for worker in self._workers:
+        for worker in self.workers:
             self.lose(worker)
 
     def _alive(self) -> int:
