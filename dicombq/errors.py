@@ -15,6 +15,7 @@
     │   ├── TableExists
     │   ├── TableNotEmpty
     │   ├── StoreExists           ALREADY_EXISTS (6)        4
+    │   ├── DatasetExists         ALREADY_EXISTS (6)        4
     │   ├── SchemaConflict
     │   ├── TooManyColumns
     │   ├── TooManyGone
@@ -41,7 +42,7 @@ columns, never an element's value: it may be a patient's.
 
 from __future__ import annotations
 
-_STATUS = {
+STATUS = {
     1: "CANCELLED",
     2: "UNKNOWN",
     3: "INVALID_ARGUMENT",
@@ -52,11 +53,13 @@ _STATUS = {
     8: "RESOURCE_EXHAUSTED",
     9: "FAILED_PRECONDITION",
     10: "ABORTED",
+    12: "UNIMPLEMENTED",
     13: "INTERNAL",
     14: "UNAVAILABLE",
     15: "DATA_LOSS",
     16: "UNAUTHENTICATED",
 }
+"""``google.rpc.Code`` by name."""
 
 
 class DicombqError(Exception):
@@ -81,7 +84,7 @@ class DicombqError(Exception):
     @property
     def status(self) -> str:
         """The code by name."""
-        return _STATUS[self.code]
+        return STATUS[self.code]
 
 
 class InvalidArgument(DicombqError):
@@ -148,6 +151,12 @@ class TableNotEmpty(FailedPrecondition):
 
 class StoreExists(FailedPrecondition):
     """A store of that name is registered."""
+
+    code = 6
+
+
+class DatasetExists(FailedPrecondition):
+    """A healthcare dataset of that name was created before."""
 
     code = 6
 

@@ -11,6 +11,7 @@ from tests import local_bigquery as local
 from tests import orthanc_server as orthanc_server_process
 from tests import spark_cluster as spark_cluster_processes
 from tests.fakes.bigquery import BigQueryFake
+from tests.fakes.bigquery_write import BigQueryWriteFake
 from tests.gcs_server import GcsBucket
 from tests.orthanc_server import Orthanc
 from tests.proxy import Proxy
@@ -35,6 +36,14 @@ def bigquery(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryFa
     with BigQueryFake() as fake:
         fake.create_dataset("p.d")
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", fake.url)
+        yield fake
+
+
+@pytest.fixture
+def bigquery_write(bigquery: BigQueryFake, monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryWriteFake]:
+    """A fake of the Storage Write API, which writes to the tables of the fake of BigQuery."""
+    with BigQueryWriteFake(bigquery) as fake:
+        monkeypatch.setenv("BIGQUERY_STORAGE_EMULATOR_HOST", fake.address)
         yield fake
 
 

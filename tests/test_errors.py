@@ -59,6 +59,6 @@ def test_an_error_is_made_by_its_name() -> None:
     assert (made.message, made.hint) == ("what", "do this")
 
 
-@pytest.mark.parametrize("name", ["", "annotations", "error_named", "object", "_STATUS"])
+@pytest.mark.parametrize("name", ["", "annotations", "error_named", "object", "STATUS"])
 def test_a_name_of_no_error_makes_a_plain_one(name: str) -> None:
     assert type(errors.error_named(name, "what", "")) is DicombqError

@@ -79,18 +79,16 @@ def create(
     from dicombq.errors import InvalidArgument
     from dicombq.names import store_name
     from dicombq.stores.base import PLAIN
-    from dicombq.stores.registry import RegisteredStore, StoreRegistry, absolute_source
+    from dicombq.stores.registry import RegisteredStore, absolute_source
+    from dicombq.streaming.configs import create_store, plain_configs
 
     parent = config.parent(project, location, dataset)
     name = store_name(store, parent)
     if source is None and options != PLAIN:
         raise InvalidArgument("there is no source that would be read like this", "Give --source.")
     place = "" if source is None else absolute_source(source, parent, options)
-    created = RegisteredStore(name, place, options)
-    registry = StoreRegistry(config.home())
-    if registry.find(name) is None:
-        created = _with_stream_configs(created, stream_configs)
-    registry.create(created)
+    configs = plain_configs(stream_configs.split(",")) if stream_configs else []
+    create_store(config.home(), RegisteredStore(name, place, options), configs)
     output.status(f"Created dicomStore [{name.store}].")
 
 

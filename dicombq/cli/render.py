@@ -60,6 +60,11 @@ class Output:
         )
 
     @property
+    def level(self) -> int:
+        """What is told at least, as a level of `logging`."""
+        return self._level
+
+    @property
     def is_whole(self) -> bool:
         """Whether resources are printed with all that they have, and not by columns."""
         return self._format in ("json", "yaml")

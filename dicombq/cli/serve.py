@@ -81,7 +81,10 @@ def serve(
         if not is_loopback(settings.host):
             output.warning(f"whoever has the token and reaches [{host}] can use all of [{settings.home}], unencrypted.")
 
-    logging.getLogger("dicombq.serve").addHandler(logging.StreamHandler(sys.stderr))
+    logger, handler = logging.getLogger("dicombq.serve"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(output.level)
     token = None if token_file is None else read_token(token_file)
     settings = Settings(config.home(), token, read_only, max_upload, host, port)
     try:

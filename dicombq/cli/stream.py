@@ -69,7 +69,8 @@ def _find(
 Examples:
   dicombq stream configure ./scans
   dicombq stream configure scans --bq-table=bq://my-project.my_dataset.scans
-  dicombq stream configure scans --bq-table=bq://p.d.scans --bq-table=duckdb://scans.duckdb/dicom.scans""",
+  dicombq stream configure scans --bq-table=bq://p.d.scans --bq-table=duckdb://scans.duckdb/dicom.scans
+  dicombq stream configure scans --schema=json --change-data-capture""",
 )
 @_STORE
 @click.option(
@@ -89,6 +90,12 @@ Examples:
 )
 @click.option("--include-source-store", is_flag=True, help="Add a column with the store's name.")
 @click.option(
+    "--change-data-capture",
+    is_flag=True,
+    help="Keep the latest version of each instance only: what changes replaces its row, what is deleted has none. For "
+    "--schema=json.",
+)
+@click.option(
     "--no-backfill", is_flag=True, help="Leave out what the store holds already: only what changes from now on."
 )
 @click.option(
@@ -107,6 +114,7 @@ def configure(
     bq_tables: tuple[str, ...],
     schema: str,
     include_source_store: bool,
+    change_data_capture: bool,
     no_backfill: bool,
     delivery: str,
     lock_timeout: float | None,
@@ -127,7 +135,7 @@ def configure(
 
     registered = _find(output, store, project, location, dataset)
     tables = [find_table(uri, config.warehouse, registered.name) for uri in bq_tables or [None]]
-    form = (Disposition.WRITE_APPEND, schema == "json", include_source_store)
+    form = (Disposition.WRITE_APPEND, schema == "json", include_source_store, change_data_capture)
     ways = (not no_backfill, delivery == "insert")
     configs = [StreamConfig(BigQueryDestination(table, *form), *ways) for table in tables]
     prepare(configs, lock_timeout)

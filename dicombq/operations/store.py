@@ -35,6 +35,11 @@ _POLL = 0.1
 _DAMAGED = "state.json.damaged"
 
 
+def new_identity() -> str:
+    """Make an operation's ID: ordered by time, and unlike any other's, because load jobs are named after it."""
+    return f"{time.time_ns() // 1000}{secrets.randbelow(1000):03d}"
+
+
 class OperationStore:
     """The operations of a HOME."""
 
@@ -275,8 +280,7 @@ class OperationStore:
 
     def _new_identity(self) -> str:
         while True:
-            # ordered by time, and unlike any other's: load jobs are named after it
-            identity = f"{time.time_ns() // 1000}{secrets.randbelow(1000):03d}"
+            identity = new_identity()
             with contextlib.suppress(FileExistsError):
                 (self._operations / identity).mkdir(mode=0o700)
                 return identity

@@ -21,8 +21,8 @@ def build(settings: Settings) -> Starlette:
     return Starlette(
         routes=[
             Route("/healthz", _healthz),
-            *dicomweb.routes(settings),
             *rest.routes(settings),
+            *dicomweb.routes(settings),
             *console.routes(settings),
         ],
         middleware=[Middleware(Guard, settings=settings)],

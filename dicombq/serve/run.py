@@ -14,6 +14,7 @@ import uvicorn
 from dicombq.errors import Failed, InvalidArgument, NotFound
 from dicombq.serve.app import build
 from dicombq.serve.settings import Settings, is_loopback
+from dicombq.streaming.keeper import keepers
 from dicombq.system.notify import notify
 
 _GRACE = 3  # seconds that requests may take to end when the server is stopped
@@ -61,6 +62,7 @@ def serve(settings: Settings, started: Callable[[Settings], None]) -> None:
         config = uvicorn.Config(
             build(settings),
             log_config=None,
+            log_level="critical",  # it would log an error with its message, which may hold a value
             access_log=False,
             server_header=False,
             proxy_headers=False,
@@ -68,7 +70,10 @@ def serve(settings: Settings, started: Callable[[Settings], None]) -> None:
             ws="none",
             timeout_graceful_shutdown=_GRACE,
         )
-        _Server(config, lambda: started(settings)).run([listening])
+        try:
+            _Server(config, lambda: started(settings)).run([listening])
+        finally:
+            keepers(settings.home).close()
 
 
 def _listen(settings: Settings) -> socket.socket:

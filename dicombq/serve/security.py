@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dicombq.serve.problems import answer
+from dicombq.serve.problems import answer, log_defect
 from dicombq.serve.settings import Settings
 
 SESSION = "dicombq_session"
@@ -44,6 +44,31 @@ def session_value(token: str) -> str:
     return hmac.new(token.encode(), SESSION.encode(), hashlib.sha256).hexdigest()
 
 
+class _Exchange:
+    """A request, which is only so large, and its answer, which browsers handle with care."""
+
+    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+        self._receive, self._send = receive, send
+        self._limit = self._left = limit
+        self.status = 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise _too_large(self._limit)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers.setdefault("Cache-Control", "no-store")  # patients' data
+            for name, value in _HEADERS.items():
+                headers[name] = value
+        await self._send(message)
+
+
 class Guard:
     """Refuses what must not reach a route, and logs what did: method, path and status, never a query or a header."""
 
@@ -53,42 +78,27 @@ class Guard:
         self._names = {"localhost", settings.host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a connection."""
-        if scope["type"] == "lifespan":
+        """Handle a connection; there are no websockets."""
+        if scope["type"] == "http":
+            await self._answer(scope, _Exchange(receive, send, self._settings.max_upload))
+        elif scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-        if scope["type"] != "http":
-            return
-        began, status = time.monotonic(), 0
-        left = self._settings.max_upload
 
-        async def limited() -> Message:
-            nonlocal left
-            message = await receive()
-            left -= len(message.get("body", b""))
-            if left < 0:
-                raise _too_large(self._settings)
-            return message
-
-        async def answered(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers.setdefault("Cache-Control", "no-store")  # patients' data
-                for name, value in _HEADERS.items():
-                    headers[name] = value
-            await send(message)
-
+    async def _answer(self, scope: Scope, exchange: _Exchange) -> None:
+        began = time.monotonic()
         try:
             self._check(scope["method"], scope["path"], Headers(scope=scope))
-            await self._app(scope, limited, answered)
+            await self._app(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            pass
         except Exception as error:  # noqa: BLE001 - its message may hold a value, so nobody else may log it
-            if status:  # half an answer is out: cut the connection
-                raise ConnectionAbortedError from None
-            await answer(Request(scope), error)(scope, receive, answered)
+            if exchange.status:  # half an answer is out
+                log_defect(scope["method"], error)
+                raise ConnectionAbortedError from None  # so that the connection is cut
+            await answer(Request(scope), error)(scope, exchange.receive, exchange.send)
         finally:
             milliseconds = (time.monotonic() - began) * 1000
-            ACCESS.info("%s %s %s %.0f ms", scope["method"], scope["path"], status or "-", milliseconds)
+            ACCESS.info("%s %s %s %.0f ms", scope["method"], scope["path"], exchange.status or "-", milliseconds)
 
     def _check(self, method: str, path: str, headers: Headers) -> None:
         if not self._is_ours(headers.get("host", "")):
@@ -108,7 +118,7 @@ class Guard:
                 {"WWW-Authenticate": "Bearer"},
             )
         if int(headers.get("content-length") or 0) > self._settings.max_upload:
-            raise _too_large(self._settings)
+            raise _too_large(self._settings.max_upload)
 
     def _is_ours(self, host: str) -> bool:
         """Tell whether a Host is a name of this machine; a page elsewhere cannot give its own name an IP literal."""
@@ -123,8 +133,8 @@ class Guard:
         return True
 
 
-def _too_large(settings: Settings) -> HTTPException:
-    return HTTPException(413, f"The request is larger than {settings.max_upload:,} bytes.")
+def _too_large(limit: int) -> HTTPException:
+    return HTTPException(413, f"The request is larger than {limit:,} bytes.")
 
 
 def _is_cross_site(headers: Headers) -> bool:

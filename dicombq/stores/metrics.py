@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dicombq.stores.base import Failure, Found, Store
-from dicombq.stores.filters import digest
+from dicombq.stores.filters import Filter, digest
 from dicombq.stores.reading import read_store
 
 _TOLD = 1000
@@ -42,19 +42,23 @@ class StoreMetrics:
         }
 
 
-def measure(store: Store[Any], count: Callable[[int], None]) -> StoreMetrics:
+def measure(store: Store[Any], count: Callable[[int], None], wanted: Filter | None = None) -> StoreMetrics:
     """Read all headers of a store.
 
     Parameters
     ----------
     count
         Is told how many instances were read, again and again.
+    wanted
+        Which instances count; None for all.
     """
     levels: tuple[set[bytes], ...] = (set(), set(), set())
     failures, nameless = 0, 0
     size: int | None = 0
-    for number, result in enumerate(read_store(store), start=1):
+    for number, result in enumerate(read_store(store, wanted), start=1):
         failures += isinstance(result, Failure)
+        if isinstance(result, Found) and wanted and not wanted.matching(result.row.uids):
+            continue
         if isinstance(result, Found) and digest(result.row.uids) not in levels[2]:
             size = None if size is None or result.size is None else size + result.size
             if result.row.uids[2]:

@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class RegisteredStore:
         Its tables that follow it, in the API's shape.
     managed
         Whether its source is a folder in HOME that was made for it, and goes with it.
+    labels
+        Its user's own; nothing depends on them.
     """
 
     name: StoreName
@@ -53,13 +55,15 @@ class RegisteredStore:
     options: StoreOptions = PLAIN
     stream_configs: Sequence[Mapping[str, Any]] = ()
     managed: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def to_api(self) -> dict[str, Any]:
         """Print it as the API does; what the API lacks stands under ``dicombq``."""
         options = {name: value for name, value in asdict(self.options).items() if value}
+        labels = {"labels": dict(self.labels)} if self.labels else {}
         configs = {"streamConfigs": list(self.stream_configs)} if self.stream_configs else {}
         own = {"source": self.source, **({"managed": True} if self.managed else {}), **options}
-        return {"name": str(self.name), **configs, "dicombq": own}
+        return {"name": str(self.name), **labels, **configs, "dicombq": own}
 
     @classmethod
     def from_api(cls, state: Mapping[str, Any]) -> RegisteredStore:
@@ -67,7 +71,7 @@ class RegisteredStore:
         own = dict(state["dicombq"])
         source, managed = own.pop("source"), own.pop("managed", False)
         name, configs = store_name(state["name"], Parent()), state.get("streamConfigs", ())
-        return cls(name, source, StoreOptions(**own), configs, managed)
+        return cls(name, source, StoreOptions(**own), configs, managed, state.get("labels", {}))
 
     def open(self) -> FollowedStore[Any]:
         """Open its source; errors are those of `open_store`."""

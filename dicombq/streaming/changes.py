@@ -88,6 +88,7 @@ class Pass:
             known = "SELECT id FROM destinations WHERE adopted AND backfill_next > backfill_last"
             self.inventory.execute(f"DELETE FROM adopted WHERE destination IN ({known})")
             self.inventory.set_meta("complete", now())
+            self.inventory.set_meta("catalogued", now())
 
     def places(self, prefixes: Iterable[str]) -> None:
         """Look at some places below the store's folder: files, folders, or what is no longer there.

@@ -11,14 +11,14 @@ from typing import Any
 
 from dicombq.errors import FailedPrecondition, InvalidArgument, SchemaConflict
 from dicombq.names import BigQueryTable, TableUri, read_table_uri
-from dicombq.stores.registry import RegisteredStore
+from dicombq.stores.registry import RegisteredStore, StoreRegistry
 from dicombq.system.files import printable
-from dicombq.table.disposition import Disposition
+from dicombq.table.disposition import Disposition, TableState
 from dicombq.table.fields import Field, merge
 from dicombq.table.mapping import UID_COLUMNS
-from dicombq.warehouses.base import FieldConflict, Load, Warehouse
+from dicombq.warehouses.base import FieldConflict, Load, LoadResult, Warehouse, check_key
 from dicombq.warehouses.destination import BigQueryDestination
-from dicombq.warehouses.registry import named_table, open_warehouse, table_key
+from dicombq.warehouses.registry import check_can_change, named_table, open_warehouse, table_key
 
 MAX_TABLES = 5
 """Tables that may follow a store (``streaming_guide.txt``)."""
@@ -45,6 +45,16 @@ class StreamConfig:
         """The table."""
         return self.destination.table
 
+    @property
+    def captures(self) -> bool:
+        """Whether the table holds the latest version of each instance: then it needs no view."""
+        return self.destination.change_data_capture
+
+    @property
+    def is_counted_late(self) -> bool:
+        """Whether the number of its rows does not tell that somebody else wrote to it."""
+        return self.insert or self.captures
+
     def to_api(self) -> dict[str, Any]:
         """Print it as the API does; what the API lacks stands under ``dicombq``."""
         destination = self.destination
@@ -54,6 +64,7 @@ class StreamConfig:
                 "tableUri": printable(str(destination.table)),
                 **({"schemaJson": {}} if destination.schema_json else {}),
                 **({"includeSourceStore": True} if destination.include_source_store else {}),
+                **({"changeDataCaptureConfig": {}} if destination.change_data_capture else {}),
             },
             **({"dicombq": own} if own else {}),
         }
@@ -69,6 +80,7 @@ class StreamConfig:
                 Disposition.WRITE_APPEND,
                 "schemaJson" in destination,
                 destination.get("includeSourceStore", False),
+                "changeDataCaptureConfig" in destination,
             ),
             own.get("backfill", True),
             own.get("delivery") == "insert",
@@ -78,6 +90,22 @@ class StreamConfig:
 def plain_configs(uris: Sequence[str]) -> list[StreamConfig]:
     """Make stream configs of table URIs, with the default of everything else."""
     return [StreamConfig(BigQueryDestination(named_table(uri), Disposition.WRITE_APPEND)) for uri in uris]
+
+
+def requested_configs(states: Sequence[dict[str, Any]]) -> list[StreamConfig]:
+    """Read the stream configs of a request.
+
+    Raises
+    ------
+    InvalidArgument
+        Where one names no table.
+    """
+    configs = []
+    for state in states:
+        destination = state.get("bigqueryDestination", {})
+        table = named_table(destination.get("tableUri", ""))
+        configs.append(StreamConfig.from_api(state | {"bigqueryDestination": destination | {"tableUri": str(table)}}))
+    return configs
 
 
 def configs_of(store: RegisteredStore) -> list[StreamConfig]:
@@ -107,15 +135,25 @@ def with_configs(store: RegisteredStore, configs: Sequence[StreamConfig]) -> Reg
     return replace(store, stream_configs=[config.to_api() for config in configs])
 
 
+def create_store(home: Path, store: RegisteredStore, configs: Sequence[StreamConfig]) -> RegisteredStore:
+    """Register a store, and let tables follow it; errors are those of `StoreRegistry.create` and `prepare`."""
+    registry = StoreRegistry(home)
+    if registry.find(store.name) is None:  # else nothing is made for it
+        prepare(configs)
+    return registry.create(with_configs(store, configs))
+
+
 def prepare(configs: Sequence[StreamConfig], lock_timeout: float | None = None) -> None:
     """Check that tables can follow a store, then make the missing ones and add missing columns, and make their views.
 
     Raises
     ------
     InvalidArgument
-        Where they are too many, or not distinct.
+        Where they are too many, or not distinct, or ask for what does not go together.
     NotFound
         Where the dataset of one does not exist.
+    FailedPrecondition
+        Where a table's primary key is not the one that it needs.
     SchemaConflict
         Where a table has other columns than its rows need.
     DicombqError
@@ -127,6 +165,7 @@ def prepare(configs: Sequence[StreamConfig], lock_timeout: float | None = None) 
     for key, config in zip(keys, configs, strict=True):
         if keys.count(key) > 1:
             raise InvalidArgument(f"the table [{config.table}] is named twice")
+        _check_way(config)
     warehouses = [open_warehouse(config.table, lock_timeout) for config in configs]
     for config, warehouse in zip(configs, warehouses, strict=True):
         _check(config, warehouse)
@@ -135,8 +174,27 @@ def prepare(configs: Sequence[StreamConfig], lock_timeout: float | None = None) 
             make_table(config, warehouse, Path(scratch))
 
 
+def _check_way(config: StreamConfig) -> None:
+    if config.captures and not config.destination.schema_json:
+        raise InvalidArgument("change data capture is for --schema=json only", "Add --schema=json.")
+    if config.captures and config.insert:
+        raise InvalidArgument(
+            "change data capture brings its rows in a way of its own, within seconds", "Leave out --delivery=insert."
+        )
+
+
 def _check(config: StreamConfig, warehouse: Warehouse[Any]) -> None:
-    conflicts = merge(warehouse.state(config.table).fields, first_fields(config)).conflicts
+    found = warehouse.state(config.table)
+    if config.captures:
+        check_can_change(config.table)
+    if config.captures and found.state is not TableState.MISSING:
+        check_key(config.table, found, first_fields(config))
+    if found.key and not config.captures:
+        raise FailedPrecondition(
+            f"the table [{config.table}] has a primary key, so that it cannot have a row for each change",
+            "Name another table, or add --change-data-capture.",
+        )
+    conflicts = merge(found.fields, first_fields(config)).conflicts
     if conflicts:
         raise stream_conflict(config.table, FieldConflict(conflicts))
 
@@ -147,10 +205,19 @@ def first_fields(config: StreamConfig) -> tuple[Field, ...]:
 
 
 def make_table(config: StreamConfig, warehouse: Warehouse[Any], scratch: Path) -> None:
-    """Make a table where it is missing, with the columns that every row needs, and its view."""
-    load = Load([], first_fields(config), Disposition.WRITE_APPEND, f"dicombq_stream_{uuid.uuid4().hex}", scratch)
-    loaded = warehouse.load(config.table, load)
-    warehouse.replace_view(config.table, loaded.fields)
+    """Make a table where it is missing, with the columns that every row needs, and its view where it has one."""
+    loaded = write_nothing(config, warehouse, first_fields(config), scratch)
+    if not config.captures:
+        warehouse.replace_view(config.table, loaded.fields)
+
+
+def write_nothing(
+    config: StreamConfig, warehouse: Warehouse[Any], fields: tuple[Field, ...], scratch: Path
+) -> LoadResult:
+    """Write no rows to a table, which is made where it is missing and gets the fields that it lacks."""
+    write = warehouse.change if config.captures else warehouse.load
+    name = f"dicombq_stream_{uuid.uuid4().hex}"
+    return write(config.table, Load([], fields, Disposition.WRITE_APPEND, name, scratch))
 
 
 def stream_conflict(table: TableUri, conflict: FieldConflict) -> SchemaConflict:
@@ -165,4 +232,4 @@ def stream_conflict(table: TableUri, conflict: FieldConflict) -> SchemaConflict:
 
 def is_numbered(config: StreamConfig) -> bool:
     """Tell whether the loads of a table are: BigQuery takes 1,500 a day."""
-    return isinstance(config.table, BigQueryTable) and not config.insert
+    return isinstance(config.table, BigQueryTable) and not (config.insert or config.captures)

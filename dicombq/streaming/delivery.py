@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from dicombq.errors import DestinationChanged, DicombqError, Failed, TooManyColu
 from dicombq.operations.log import LogEntry
 from dicombq.streaming.adoption import adopt
 from dicombq.streaming.changes import Log
-from dicombq.streaming.configs import make_table, stream_conflict
+from dicombq.streaming.configs import make_table, stream_conflict, write_nothing
 from dicombq.streaming.destinations import Destination
 from dicombq.streaming.inventory import Inventory
 from dicombq.streaming.outbox import Outbox
@@ -92,7 +91,7 @@ class Delivery:
 
     def _is_changed(self) -> bool:
         table = self.warehouse.state(self.destination.config.table)
-        if self.destination.config.insert:  # whose rows are counted late
+        if self.destination.config.is_counted_late:
             return table.state is TableState.MISSING
         total = self._noted("total")
         return total is not None and table.rows != total
@@ -158,8 +157,7 @@ class Delivery:
 
     def _load(self, load: int, parts: Sequence[_Part]) -> None:
         try:
-            bring = self.warehouse.insert if self.destination.config.insert else self.warehouse.load
-            result = bring(self.destination.config.table, self._request(load, parts))
+            result = self._way()(self.destination.config.table, self._request(load, parts))
         except FieldConflict as conflict:
             self._park_conflicting(parts, conflict)
         except TooManyColumns as error:
@@ -173,6 +171,12 @@ class Delivery:
             self._park_or_halve(parts, error)
         else:
             self._done(parts, result)
+
+    def _way(self) -> Callable[[Any, Load], LoadResult]:
+        config = self.destination.config
+        if config.captures:
+            return self.warehouse.change
+        return self.warehouse.insert if config.insert else self.warehouse.load
 
     def _request(self, load: int, parts: Sequence[_Part]) -> Load:
         stream = self.inventory.meta("stream")
@@ -189,11 +193,11 @@ class Delivery:
         return self.destination.config.destination.fields({path for part in parts for path in part.paths})
 
     def _done(self, parts: Sequence[_Part], result: LoadResult | None) -> None:
-        if result:
+        if result and not self.destination.config.captures:
             self._replace_view(result.fields)
         entries: list[LogEntry] = []
         with self.inventory.transaction():
-            total = None if self.destination.config.insert else self._noted("total")
+            total = None if self.destination.config.is_counted_late else self._noted("total")
             is_ours = total is None or (result is not None and result.total - result.rows == total)
             if result and result.refused:
                 entries = self._park_refused(parts, result.refused)
@@ -228,11 +232,8 @@ class Delivery:
 
     def _check_table(self, parts: Sequence[_Part], error: Failed) -> None:
         """Raise the error of a table at fault: the same load without rows fails too. If it succeeds, it is the rows."""
-        empty = Load(
-            [], self._fields(parts), Disposition.WRITE_APPEND, f"dicombq_stream_{uuid.uuid4().hex}", self._scratch()
-        )
         try:
-            self.warehouse.load(self.destination.config.table, empty)
+            write_nothing(self.destination.config, self.warehouse, self._fields(parts), self._scratch())
         except FieldConflict:
             raise error from None
 

@@ -55,4 +55,5 @@ def key_of(config: StreamConfig) -> str:
     """Name a table and the form of its rows; with another form it is another table."""
     destination = config.destination
     form = ("json" if destination.schema_json else "flattened", destination.include_source_store)
-    return f"{table_key(config.table)} {form[0]} {form[1]}"
+    captures = " latest" if destination.change_data_capture else ""
+    return f"{table_key(config.table)} {form[0]} {form[1]}{captures}"

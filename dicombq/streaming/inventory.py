@@ -29,7 +29,8 @@ from dicombq.system.files import storage_errors, sync_folder
 
 _PATIENCE = 60.0  # seconds that another thread may take for its transaction
 _SCHEMA = """
--- stream: a name for the jobs; complete: whether all that the store held was looked at once
+-- stream: a name for the jobs; complete: whether all that the store held was looked at once; catalogued: the same
+-- since the inventory has a catalogue
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- An instance that the store holds or held, or that a table holds.

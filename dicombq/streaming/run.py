@@ -13,7 +13,7 @@ from typing import Any
 from dicombq.errors import DicombqError, Internal
 from dicombq.operations.log import LogEntry
 from dicombq.stores.registry import RegisteredStore, StoreRegistry
-from dicombq.streaming.changes import Limit, Pass
+from dicombq.streaming.changes import Limit
 from dicombq.streaming.configs import followers
 from dicombq.streaming.destinations import Destination
 from dicombq.streaming.inventory import Inventory, inventory_errors
@@ -37,6 +37,8 @@ class Runner:
         Seconds between two sweeps, which look at all of the store.
     tell
         Is told of what happens, a line each.
+    needs_tables
+        Whether it is an error that no table follows the store.
     """
 
     stream: Stream
@@ -44,9 +46,11 @@ class Runner:
     limit: Limit
     stop: threading.Event
     tell: Callable[[str], None]
+    needs_tables: bool = True
     ready: threading.Event = field(default_factory=threading.Event)
     health: dict[str, Any] = field(default_factory=dict)
-    _destinations: Sequence[Destination] = ()
+    _destinations: Sequence[Destination] | None = None
+    _sweeping: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def name(self) -> str:
@@ -57,13 +61,13 @@ class Runner:
         """Follow the store until it is to stop."""
         try:
             with Inventory(self.stream.folder) as inventory:
-                self._sweep(inventory)
+                self.sweep(inventory)
                 self.ready.set()
                 for places in self._events():
                     if self.stop.is_set():
                         return
                     if places is None:
-                        self._sweep(inventory)
+                        self.sweep(inventory)
                     else:
                         self._look(inventory, places)
         except Exception as error:  # noqa: BLE001 - a thread that ends has to say why
@@ -73,6 +77,13 @@ class Runner:
             self.stop.set()
         finally:
             self.ready.set()
+
+    def look(self, inventory: Inventory, places: Sequence[str]) -> None:
+        """Look at some places now, in whatever thread; where other tables follow the store by now, at all of it."""
+        registered = StoreRegistry(self.stream.home).get(self.stream.registered.name)
+        if registered.stream_configs != self.stream.registered.stream_configs:
+            self.sweep(inventory)
+        self._look(inventory, places)
 
     def _events(self) -> Iterator[list[str] | None]:
         """Stream what to look at; where the folder is gone, sweep until it is there again."""
@@ -92,26 +103,25 @@ class Runner:
             yield None
             return
 
-    def _sweep(self, inventory: Inventory) -> None:
+    def sweep(self, inventory: Inventory) -> None:
         """Look at all of the store and at the tables that follow now."""
-        with self._errors():
+        with self._sweeping, self._errors():
             registry = StoreRegistry(self.stream.home)
             self.stream.registered = registry.get(self.stream.registered.name)
-            self._destinations = ()
-            self._destinations = self.stream.begin(inventory, spaced=True)
-            look = self._pass(inventory)
-            for each in self._destinations:
+            self._destinations = None
+            destinations = self.stream.begin(inventory, spaced=True)
+            if self.needs_tables:
+                followers(self.stream.registered)
+            self._destinations = destinations
+            look = self.stream.look(inventory, destinations, self.limit)
+            for each in destinations:
                 look.backfill(each)
             look.whole()
 
     def _look(self, inventory: Inventory, places: Sequence[str]) -> None:
-        if self._destinations:
+        if self._destinations is not None:
             with self._errors():
-                self._pass(inventory).places(places)
-
-    def _pass(self, inventory: Inventory) -> Pass:
-        store = self.stream.open_store()
-        return Pass(store, inventory, self._destinations, self.limit, self.stream.log, self.stream.wake)
+                self.stream.look(inventory, self._destinations, self.limit).places(places)
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

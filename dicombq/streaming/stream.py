@@ -99,6 +99,7 @@ class Stream:
     folder: Path
     lock_timeout: float | None = None
     couriers: dict[int, Courier] = field(default_factory=dict)
+    settling: threading.Lock = field(default_factory=threading.Lock)
     _logging: threading.Lock = field(default_factory=threading.Lock)
 
     def log(self, entries: Iterable[LogEntry]) -> None:
@@ -121,9 +122,10 @@ class Stream:
         TooManyGone
             Where too many instances are gone; all else was delivered.
         """
+        followers(self.registered)
         with inventory_errors(self.folder), Inventory(self.folder) as inventory:
             destinations = self.begin(inventory, reconcile=reconcile)
-            look = self._pass(inventory, destinations, limit)
+            look = self.look(inventory, destinations, limit)
             look.progress = progress
             try:
                 self._look(look, reconcile=reconcile)
@@ -134,9 +136,10 @@ class Stream:
 
     def retry(self) -> Synced:
         """Bring what was parked, and read again what could not be read."""
+        followers(self.registered)
         with inventory_errors(self.folder), Inventory(self.folder) as inventory:
             destinations = {each.id: each for each in self.begin(inventory)}
-            look = self._pass(inventory, list(destinations.values()), lambda total: total)
+            look = self.look(inventory, list(destinations.values()), lambda total: total)
             parked = inventory.execute("SELECT destination, instance FROM parked").fetchall()
             inventory.execute("UPDATE copies SET version = '' WHERE uri IN (SELECT uri FROM failures)")
             look.again((destinations[number], instance) for number, instance in parked)
@@ -173,7 +176,6 @@ class Stream:
             inventory.execute("UPDATE destinations SET adopted = 0")
         for number in self.couriers.keys() - {each.id for each in destinations}:
             self.couriers.pop(number).stop(_STOPPING)
-        followers(self.registered)
         for each in destinations:
             if each.id in self.couriers:
                 self.couriers[each.id].prepare()
@@ -194,7 +196,7 @@ class Stream:
 
     def wake(self) -> None:
         """Tell the couriers that there are rows."""
-        for courier in self.couriers.values():
+        for courier in list(self.couriers.values()):  # others may be taken up meanwhile
             courier.wake()
 
     def stop(self) -> None:
@@ -205,8 +207,9 @@ class Stream:
         for courier in self.couriers.values():
             courier.stop(max(0.0, deadline - time.monotonic()))
 
-    def _pass(self, inventory: Inventory, destinations: Sequence[Destination], limit: Limit) -> Pass:
-        return Pass(self.open_store(), inventory, destinations, limit, self.log, self.wake)
+    def look(self, inventory: Inventory, destinations: Sequence[Destination], limit: Limit) -> Pass:
+        """Make a pass, which may go on at the same time as others of this stream."""
+        return Pass(self.open_store(), inventory, destinations, limit, self.log, self.wake, self.settling)
 
     @staticmethod
     def _look(look: Pass, *, reconcile: bool) -> None:

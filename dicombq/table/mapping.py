@@ -182,8 +182,14 @@ def _value_field(name: str, entry: dictionary.Entry) -> Field:
     return Field(name, column_type(entry.vr), mode)
 
 
-def json_fields(*, source_store: bool = False) -> tuple[Field, ...]:
-    """Give the fields of a table with ``--schema=json`` (``schema.md``, JSON schema)."""
+def json_fields(*, source_store: bool = False, typed: bool = True) -> tuple[Field, ...]:
+    """Give the fields of a table with ``--schema=json`` (``schema.md``, JSON schema).
+
+    Parameters
+    ----------
+    typed
+        Whether there is the column Type; change data capture has none (``rest_api.md``, SchemaJSON).
+    """
     uids = tuple(Field(name, "STRING") for name in UID_COLUMNS)
     return (
         *uids,
@@ -194,7 +200,7 @@ def json_fields(*, source_store: bool = False) -> tuple[Field, ...]:
         Field("StorageClass", "STRING"),
         Field("LastUpdated", "TIMESTAMP"),
         Field("BlobStorageSize", "INTEGER"),
-        Field("Type", "STRING"),
+        *((Field("Type", "STRING"),) if typed else ()),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from dicombq.errors import DestinationChanged
+from dicombq.errors import DestinationChanged, FailedPrecondition
 from dicombq.names import TableUri
 from dicombq.table.disposition import Action, Disposition, TableState
 from dicombq.table.fields import Conflict, Field, Merge, check_limits, merge
@@ -26,11 +26,14 @@ class Table:
         Empty where there is no table.
     rows
         How many there are.
+    key
+        The columns of its primary key.
     """
 
     state: TableState
     fields: tuple[Field, ...] = ()
     rows: int = 0
+    key: tuple[str, ...] = ()
 
 
 def table_text(found: Table) -> str:
@@ -80,7 +83,7 @@ class LoadResult:
     total
         How many rows the table has, after it.
     refused
-        Rows that were left out, by their position, and why; only of `Warehouse.insert`.
+        Rows that were left out, by their position, and why; only of `Warehouse.insert` and `Warehouse.change`.
     """
 
     rows: int
@@ -112,6 +115,32 @@ class TableRow(NamedTuple):
 
 IDENTITY = (*UID_COLUMNS, "LastUpdated", "Type", SOURCE_DICOM_STORE.name)
 """The columns that a `TableRow` is made of; a table may lack some."""
+
+
+TYPE = Field("Type", "STRING")
+"""The column that says what a row tells; of `Warehouse.change` the rows have it, and the table has not."""
+
+
+def key_columns(fields: Sequence[Field]) -> tuple[str, ...]:
+    """Give the primary key of a table that holds each instance once, of each store where it names them."""
+    return tuple(f.name for f in fields if f.name in (*UID_COLUMNS, SOURCE_DICOM_STORE.name))
+
+
+def check_key(table: TableUri, found: Table, fields: Sequence[Field]) -> None:
+    """Hold that a table can have its rows replaced.
+
+    Raises
+    ------
+    FailedPrecondition
+        Where its primary key is another one.
+    """
+    key = key_columns(fields)
+    if {name.lower() for name in found.key} != {name.lower() for name in key}:
+        has = f"has the primary key ({', '.join(found.key)})" if found.key else "has no primary key"
+        raise FailedPrecondition(
+            f"the table [{table}] {has}; change data capture needs ({', '.join(key)})",
+            "Name another table, or delete this one: it is made anew with its key and all rows.",
+        )
 
 
 class FieldConflict(Exception):
@@ -232,6 +261,19 @@ class Warehouse(Protocol[TableT_contra]):
         """Append rows in the way that brings them soonest; where that is another than `load`, not in one piece.
 
         Errors are those of `load`. A row that comes again with the same job ID is left out as far as the warehouse can.
+        """
+        ...
+
+    def change(self, table: TableT_contra, load: Load) -> LoadResult:
+        """Let a table hold the latest version of each instance: a row replaces an older one, or deletes it.
+
+        The table is made where it is missing, with the primary key of `key_columns`. Which rows delete says their
+        Type. What comes again, or late, does not replace what is newer. Errors are those of `load`.
+
+        Raises
+        ------
+        FailedPrecondition
+            Where the table has another primary key.
         """
         ...
 

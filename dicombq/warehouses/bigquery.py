@@ -42,6 +42,7 @@ from dicombq.warehouses.base import (
     QueryResult,
     Table,
     TableRow,
+    check_key,
     fields_after,
     is_gone,
 )
@@ -116,7 +117,7 @@ class BigQueryWarehouse:
             if found is None:
                 self._location(table)
                 return Table(TableState.MISSING)
-            return Table(_table_state(found), from_bigquery(_schema(found)), _rows(found))
+            return _table(found)
 
     def load(self, table: BigQueryTable, load: Load) -> LoadResult:
         """Load rows by one load job; one of the same ID that exists already is the load, unless it ends in failure."""
@@ -143,6 +144,20 @@ class BigQueryWarehouse:
             if result.added:
                 self._grow(table, _extended(_schema(found), result))
             rows, refused = insert(self._client, _id(table), load.files, load.job_id, load.fields, self._retry)
+            return LoadResult(rows, result.fields, _rows(found), refused)
+
+    def change(self, table: BigQueryTable, load: Load) -> LoadResult:
+        """Replace and delete rows by the Storage Write API: they are there within seconds."""
+        from dicombq.warehouses.bigquery_changes import change, create  # noqa: PLC0415 - few tables need it
+
+        with errors(f"the table [{table}]"):
+            self._location(table)
+            found = self._destination(table) or create(self._client, _id(table), load.fields, self._retry)
+            check_key(table, _table(found), load.fields)
+            result = fields_after(from_bigquery(_schema(found)), load, Action.APPEND)
+            if result.added:
+                self._grow(table, _extended(_schema(found), result))
+            rows, refused = change(table, load, self._retry)
             return LoadResult(rows, result.fields, _rows(found), refused)
 
     def instances(self, table: BigQueryTable) -> Iterator[TableRow]:
@@ -341,6 +356,11 @@ def _schema(table: bigquery.Table) -> list[dict[str, Any]]:
 
 def _table_state(table: bigquery.Table) -> TableState:
     return TableState.ROWS if _rows(table) else TableState.EMPTY
+
+
+def _table(found: bigquery.Table) -> Table:
+    key = found.table_constraints.primary_key if found.table_constraints else None
+    return Table(_table_state(found), from_bigquery(_schema(found)), _rows(found), tuple(key.columns) if key else ())
 
 
 def _rows(table: bigquery.Table) -> int:

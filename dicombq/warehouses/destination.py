@@ -18,15 +18,18 @@ class BigQueryDestination:
     ----------
     schema_json
         One JSON column for all elements, in place of a column for each.
+    change_data_capture
+        Whether the table of a stream holds the latest version of each instance, in place of a row for each change.
     """
 
     table: TableUri
     disposition: Disposition = Disposition.NONE
     schema_json: bool = False
     include_source_store: bool = False
+    change_data_capture: bool = False
 
     def fields(self, paths: set[str]) -> tuple[Field, ...]:
         """Give the fields of rows with these column paths."""
         if self.schema_json:
-            return json_fields(source_store=self.include_source_store)
+            return json_fields(source_store=self.include_source_store, typed=not self.change_data_capture)
         return flattened_fields(paths, source_store=self.include_source_store)

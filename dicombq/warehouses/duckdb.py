@@ -40,7 +40,7 @@ from dicombq.warehouses.base import (
     table_text,
 )
 from dicombq.warehouses.duckdb_errors import interrupts, is_full, sql_error
-from dicombq.warehouses.duckdb_loads import load_rows
+from dicombq.warehouses.duckdb_loads import append, change, run
 from dicombq.warehouses.duckdb_results import as_on_bigquery
 from dicombq.warehouses.duckdb_tables import (
     CATALOG,
@@ -115,11 +115,16 @@ class DuckdbWarehouse:
     def load(self, table: DuckdbTable, load: Load) -> LoadResult:
         """Load rows in one transaction, which also notes the load's ID; where memory is short, again with more."""
         with self._connect() as connection:
-            return load_rows(connection, table, load)
+            return run(connection, table, load, append)
 
     def insert(self, table: DuckdbTable, load: Load) -> LoadResult:
         """Load: no way is sooner."""
         return self.load(table, load)
+
+    def change(self, table: DuckdbTable, load: Load) -> LoadResult:
+        """Replace and delete rows in one transaction, as `load` does."""
+        with self._connect() as connection:
+            return run(connection, table, load, change)
 
     def instances(self, table: DuckdbTable) -> Iterator[TableRow]:
         """Stream which instances the rows of a table are; the file stays open until the end."""
@@ -198,6 +203,7 @@ class DuckdbWarehouse:
         with self._connect(read_only=True) as connection:
             connection.execute(f"SET temp_directory = {literal(f'{self._file}.tmp')}")
             connection.execute("SET enable_external_access = false")
+            connection.execute("SET ieee_floating_point_ops = false")  # SQRT(-1) and LN(0) are errors, as on BigQuery
             connection.execute("SET lock_configuration = true")
             yield connection
 

@@ -11,6 +11,7 @@ import duckdb
 
 from dicombq.dicom import dictionary
 from dicombq.errors import SqlError
+from dicombq.warehouses.googlesql.templates import HINTS
 
 _MISSING = {
     "column": re.compile(r"Referenced column \"(.+?)\" not found|does not have a column named \"(.+?)\""),
@@ -47,6 +48,9 @@ def sql_error(error: duckdb.Error, datasets: Sequence[str]) -> SqlError:
         Those that there are, of which one may be meant.
     """
     text = _CATALOG.sub(r'"\1"', str(error))
+    for message, hint in HINTS.items():
+        if message in text:
+            return SqlError(message, hint)
     if not isinstance(error, (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)):
         # the message of a conversion holds the value
         return SqlError(f"the query failed ({type(error).__name__})", "A value may not have the type it is cast to.")

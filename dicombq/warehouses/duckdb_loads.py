@@ -1,17 +1,17 @@
-"""How a DuckDB file gets rows: in one transaction, which also notes the load."""
+"""Rows into a table of a DuckDB file, in one transaction that also notes the load's ID."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import duckdb
 
 from dicombq.names import DuckdbTable
 from dicombq.table.disposition import Action, TableState, decide
-from dicombq.table.fields import Merge, count, duckdb_type, quote
-from dicombq.warehouses.base import Load, LoadResult, fields_after, is_gone
+from dicombq.table.fields import Field, Merge, count, duckdb_type, quote
+from dicombq.warehouses.base import TYPE, Load, LoadResult, Table, check_key, fields_after, is_gone, key_columns
 from dicombq.warehouses.duckdb_tables import CATALOG, OWN_DATASET, describe_columns, literal, quoted, state_of
 
 _SCHEMA = f'"{CATALOG}".{OWN_DATASET}'
@@ -22,12 +22,17 @@ _MIN_OBJECT_SIZE = 16 << 20
 _FILES_AT_ONCE = 100
 """Files that one statement reads: until its end it keeps about 50 KB of each."""
 
+_FILES_OF_CHANGES = 20
+"""The same where their rows are sorted, and so held."""
+
 _LOAD_MEMORY = 100 << 20
 _LOAD_MEMORY_PER_COLUMN = 160 << 10
 
+_Write = Callable[[duckdb.DuckDBPyConnection, DuckdbTable, Load, Table], LoadResult]
 
-def load_rows(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load) -> LoadResult:
-    """Load rows in one transaction, which also notes the load's ID; where memory is short, again with more."""
+
+def run(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load, write: _Write) -> LoadResult:
+    """Write rows by `append` or `change` in one transaction; where memory is short, again with more."""
     connection.execute(f"SET temp_directory = {literal(str(load.scratch))}")
     connection.execute("SET preserve_insertion_order = false")
     connection.execute("SET threads = 1")  # a second one takes as much memory again
@@ -36,10 +41,10 @@ def load_rows(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: L
         with contextlib.suppress(duckdb.OutOfMemoryException):
             connection.execute("SET memory_limit = ?", limit)
             with _transaction(connection):
-                return _load(connection, table, load)
+                return _once(connection, table, load, write)
     connection.execute("SET memory_limit = ?", default)
     with _transaction(connection):
-        return _load(connection, table, load)
+        return _once(connection, table, load, write)
 
 
 @contextlib.contextmanager
@@ -54,7 +59,7 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def _load(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load) -> LoadResult:
+def _once(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load, write: _Write) -> LoadResult:
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}")
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {_LOADS} (job_id VARCHAR PRIMARY KEY, target VARCHAR, row_count BIGINT, "
@@ -66,21 +71,58 @@ def _load(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load)
         raise is_gone(table)
     if done:
         return LoadResult(int(done[0]), current.fields, current.rows)
+    result = write(connection, table, load, current)
+    connection.execute(f"INSERT INTO {_LOADS} VALUES (?, ?, ?, now())", [load.job_id, str(table), result.rows])
+    return result
+
+
+def append(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load, current: Table) -> LoadResult:
+    """Add rows to a table, after what the disposition does with those that it has."""
     action = decide(str(table), current.state, load.disposition)
     result = fields_after(current.fields, load, action)
     _prepare(connection, table, action, result)
-    rows = _insert(connection, table, load)
-    connection.execute(f"INSERT INTO {_LOADS} VALUES (?, ?, ?, now())", [load.job_id, str(table), rows])
+    rows = 0
+    for source in _sources(load, load.fields, _FILES_AT_ONCE):
+        rows += _changed(connection, f"INSERT INTO {quoted(table)} BY NAME SELECT * FROM {source}")
     before = current.rows if action in (Action.LOAD, Action.APPEND) else 0
     return LoadResult(rows, result.fields, before + rows)
 
 
-def _prepare(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, action: Action, result: Merge) -> None:
+def change(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load, current: Table) -> LoadResult:
+    """Replace and delete rows by the table's primary key, whose parts cannot be NULL; newer ones stay."""
+    key = key_columns(load.fields)
+    action = Action.CREATE if current.state is TableState.MISSING else Action.APPEND
+    if action is Action.APPEND:
+        check_key(table, current, load.fields)
+    result = fields_after(current.fields, load, action)
+    _prepare(connection, table, action, result, f", PRIMARY KEY ({', '.join(map(quote, key))})")
+    same = " AND ".join(f"old.{quote(name)} = new.{quote(name)}" for name in key)
+    parts = ", ".join(f"coalesce({quote(name)}, '') AS {quote(name)}" for name in key)
+    rows, total = 0, current.rows
+    for source in _sources(load, (*load.fields, TYPE), _FILES_OF_CHANGES):
+        rows += _changed(
+            connection,
+            f"CREATE OR REPLACE TEMP TABLE new AS SELECT * REPLACE ({parts}) FROM {source} "
+            f'QUALIFY row_number() OVER (PARTITION BY {", ".join(map(quote, key))} ORDER BY "LastUpdated" DESC) = 1',
+        )
+        older = 'coalesce(old."LastUpdated" <= new."LastUpdated", true)'
+        total -= _changed(connection, f"DELETE FROM {quoted(table)} old USING new WHERE {same} AND {older}")
+        total += _changed(
+            connection,
+            f'INSERT INTO {quoted(table)} BY NAME SELECT * EXCLUDE ("Type") FROM new WHERE "Type" <> \'DELETE\' '
+            f"AND NOT EXISTS (SELECT 1 FROM {quoted(table)} old WHERE {same})",
+        )
+    return LoadResult(rows, result.fields, total)
+
+
+def _prepare(
+    connection: duckdb.DuckDBPyConnection, table: DuckdbTable, action: Action, result: Merge, constraint: str = ""
+) -> None:
     if action in (Action.CREATE, Action.REPLACE):
         columns = ", ".join(f"{quote(f.name)} {duckdb_type(f)}" for f in result.fields)
         replace = "OR REPLACE " if action is Action.REPLACE else ""
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(CATALOG)}.{quote(table.dataset)}")
-        connection.execute(f"CREATE {replace}TABLE {quoted(table)} ({columns})")
+        connection.execute(f"CREATE {replace}TABLE {quoted(table)} ({columns}{constraint})")
         describe_columns(connection, table, (f.name for f in result.fields))
         return
     for above, added in result.added:
@@ -90,19 +132,22 @@ def _prepare(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, action: 
     describe_columns(connection, table, (added.name for above, added in result.added if not above))
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load) -> int:
+def _sources(load: Load, fields: Sequence[Field], files_at_once: int) -> Iterator[str]:
     """Read rows by their own fields; DuckDB fits them to the table's by name, regardless of case, nested ones too."""
-    columns = ", ".join(f"{literal(f.name)}: {literal(duckdb_type(f))}" for f in load.fields)
+    columns = ", ".join(f"{literal(f.name)}: {literal(duckdb_type(f))}" for f in fields)
     size = max(_MIN_OBJECT_SIZE, load.longest_row + 1)
-    rows = 0
-    for start in range(0, len(load.files), _FILES_AT_ONCE):
-        files = ", ".join(literal(os.fspath(file)) for file in load.files[start : start + _FILES_AT_ONCE])
-        row = connection.execute(
-            f"INSERT INTO {quoted(table)} BY NAME SELECT * FROM read_json([{files}], format = 'newline_delimited', "
-            f"compression = 'gzip', maximum_object_size = {size}, columns = {{{columns}}})"
-        ).fetchone()
-        rows += int(row[0]) if row else 0
-    return rows
+    for start in range(0, len(load.files), files_at_once):
+        files = ", ".join(literal(os.fspath(file)) for file in load.files[start : start + files_at_once])
+        yield (
+            f"read_json([{files}], format = 'newline_delimited', compression = 'gzip', "
+            f"maximum_object_size = {size}, columns = {{{columns}}})"
+        )
+
+
+def _changed(connection: duckdb.DuckDBPyConnection, statement: str) -> int:
+    """Run a statement; give how many rows it changed."""
+    row = connection.execute(statement).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _memory(load: Load) -> int:

@@ -1,8 +1,9 @@
-"""A query's rows from DuckDB, with the arrays that BigQuery would give (data-types#array_nulls)."""
+"""A query's rows from DuckDB, with the arrays and numbers that BigQuery would give (data-types#array_nulls)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 from dicombq.errors import SqlError
@@ -29,12 +30,19 @@ def as_on_bigquery(description: Sequence[Sequence[Any]], rows: Iterator[tuple[An
 
 def _converter(kind: Any) -> _Convert | None:
     """Give what converts values of a type; None where nothing has to be."""
+    if kind.id == "decimal":
+        return _numeric
     if kind.id == "list":
         return _array(_converter(kind.children[0][1]))
     if kind.id == "struct":
         inner = {name: convert for name, child in kind.children if (convert := _converter(child))}
         return _record(inner) if inner else None
     return None
+
+
+def _numeric(value: Any) -> Any:
+    """Give a NUMERIC without the zeros that end its fraction."""
+    return value if value is None else Decimal(f"{value.normalize():f}")
 
 
 def _array(convert: _Convert | None) -> _Convert:

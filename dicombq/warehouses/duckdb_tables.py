@@ -86,7 +86,17 @@ def state_of(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> Table
         raise NotAWarehouse(f"[{table}] is a view", "Name a table in --bq-table.")
     counted = connection.execute(f"SELECT count(*) FROM {quoted(table)}").fetchone()
     rows = int(counted[0]) if counted else 0
-    return Table(TableState.ROWS if rows else TableState.EMPTY, _fields(connection, table), rows)
+    state = TableState.ROWS if rows else TableState.EMPTY
+    return Table(state, _fields(connection, table), rows, _key(connection, table))
+
+
+def _key(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> tuple[str, ...]:
+    row = connection.execute(
+        "SELECT constraint_column_names FROM duckdb_constraints() WHERE constraint_type = 'PRIMARY KEY' "
+        "AND database_name = ? AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)",
+        [CATALOG, table.dataset, table.table],
+    ).fetchone()
+    return tuple(row[0]) if row else ()
 
 
 def fields_of(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> tuple[Field, ...]:

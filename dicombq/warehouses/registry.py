@@ -10,6 +10,7 @@ from typing import Any
 
 from dicombq.names import (
     BigQueryProject,
+    BigQueryTable,
     DuckdbTable,
     StoreName,
     TableUri,
@@ -44,6 +45,20 @@ def table_key(table: TableUri) -> str:
     if isinstance(table, DuckdbTable):
         return f"{os.path.realpath(table.file)}/{table.dataset.lower()}.{table.table.lower()}"
     return str(table)
+
+
+def check_can_change(table: TableUri) -> None:
+    """Hold that what `Warehouse.change` needs is there.
+
+    Raises
+    ------
+    FailedPrecondition
+        Where a package, or an emulator's address, is missing.
+    """
+    if isinstance(table, BigQueryTable):
+        from dicombq.warehouses.bigquery_changes import check  # noqa: PLC0415 - half a second of imports
+
+        check()
 
 
 def open_warehouse(table: TableUri, lock_timeout: float | None) -> Warehouse[Any]:

@@ -1,4 +1,4 @@
-"""Every terminal on a page shows what its commands print, and every SQL block is answered."""
+"""Every terminal on a page shows what its commands print."""
 
 from __future__ import annotations
 
@@ -9,22 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from dicombq.names import DuckdbTable
-from dicombq.questions.place import TABLE
-from dicombq.questions.samples import completed
-from dicombq.warehouses.base import Parameter
-from dicombq.warehouses.duckdb import DuckdbWarehouse
-from dicombq.warehouses.googlesql.names import with_aliases
-from tests.archive import write_archive
 from tests.docs.consoles import Machine, Step, console_blocks, masked, play, rewrite, steps
-from tests.docs.pages import DOCS, ROOT, Block, blocks
+from tests.docs.pages import DOCS, ROOT, blocks
 from tests.docs.terminal import PICTURE, picture
 from tests.fakes.bigquery import BigQueryFake
-from tests.warehouses.googlesql.test_questions import ALIASES, export
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 WITH_CONSOLES = [page for page in PAGES if console_blocks(page)]
-SQL = [block for page in PAGES for block in blocks(page) if block.language == "sql"]
 
 
 @pytest.mark.parametrize("page", WITH_CONSOLES, ids=lambda page: page.stem)
@@ -47,25 +38,6 @@ def test_a_block_is_cut_into_commands_and_outputs() -> None:
 def test_what_differs_from_run_to_run_is_named() -> None:
     text = "operations/1895302101843374189 at 2027-01-02T03:04:05.123456Z"
     assert masked(text) == "operations/1795302101843374182 at 2026-11-26T20:00:00.000000Z"
-
-
-@pytest.fixture(scope="module")
-def warehouse(tmp_path_factory: pytest.TempPathFactory) -> DuckdbWarehouse:
-    folder = tmp_path_factory.mktemp("sql")
-    table = DuckdbTable(folder / "warehouse.duckdb", "dicom", "scans")
-    export(table, folder / "home", write_archive(folder / "scans"))
-    return DuckdbWarehouse(table.file)
-
-
-@pytest.mark.parametrize("block", SQL, ids=lambda block: block.id)
-def test_an_sql_block_is_answered(block: Block, warehouse: DuckdbWarehouse) -> None:
-    fields = warehouse.fields(DuckdbTable(warehouse._file, "dicom", "scans"))
-    aliases = dict.fromkeys((TABLE, *ALIASES), "dicom.scans")
-    sql = with_aliases(completed(block.text, fields), aliases)
-    result = warehouse.query(sql, [Parameter("patient", "STRING", "P-001")])
-    rows = list(result.rows)
-    assert result.columns
-    assert rows or re.search(r"'19045'", block.text)  # the guide's patient is not here
 
 
 def test_the_picture_of_a_terminal_is_what_the_commands_print(tmp_path: Path) -> None:

@@ -194,10 +194,7 @@ class BigQueryFake(UploadStore, ThreadingHTTPServer):
         """Carry a request out and record it; None closes the connection without an answer."""
         with self.lock:
             method = self._route(http_method, path, call)
-            plan = self._next_fault(method)
-        if plan is not None and plan.fault is Fault.STALL:
-            self._closing.wait(plan.seconds)
-        fault = plan.fault if plan is not None else None
+        fault = self.next_fault(method)
         with self.lock:
             reply = self._answer(method, call, fault)
             if fault in {Fault.DROP, Fault.LOSE_ANSWER}:
@@ -208,7 +205,15 @@ class BigQueryFake(UploadStore, ThreadingHTTPServer):
             )
         return reply
 
-    def _next_fault(self, method: str) -> _Plan | None:
+    def next_fault(self, method: str) -> Fault | None:
+        """Tell what goes wrong with a call of a method, after it has stalled where it is to."""
+        with self.lock:
+            plan = self._next_plan(method)
+        if plan is not None and plan.fault is Fault.STALL:
+            self._closing.wait(plan.seconds)
+        return plan.fault if plan is not None else None
+
+    def _next_plan(self, method: str) -> _Plan | None:
         for plan in self._plans:
             if plan.method not in {method, "*"} or plan.times <= 0:
                 continue

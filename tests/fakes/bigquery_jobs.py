@@ -250,6 +250,8 @@ class JobStore(TableStore):
         table.schema = schema
         truncated = job.load.get("writeDisposition") == "WRITE_TRUNCATE"
         table.replace_rows(rows if truncated else [*table.rows, *rows])
+        if truncated:
+            table.settings.pop("tableConstraints", None)
         table.changed()
         return len(rows)
 

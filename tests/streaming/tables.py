@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from dicombq.names import BigQueryTable, DuckdbTable
+from dicombq.stores.registry import StoreRegistry
+from dicombq.streaming.configs import StreamConfig, configs_of, prepare, with_configs
 from dicombq.table.view import view_name
+from dicombq.warehouses.destination import BigQueryDestination
 from tests.tables import Row, list_bigquery, read_duckdb
 
 
@@ -36,6 +40,14 @@ def told(rows: Iterable[Row], number: int) -> list[str]:
     return ["DELETE" if row["Type"] == "DELETE" else row["StudyDescription"] for row in own]
 
 
+def latest_of(table: Any) -> dict[int, str]:
+    """Read a table of the latest versions: the Study Description of each instance."""
+    rows = read_duckdb(table) if isinstance(table, DuckdbTable) else list_bigquery(table)
+    latest = {numbers([row])[0]: row["Metadata"]["00081030"]["Value"][0] for row in rows}
+    assert len(latest) == len(rows)
+    return latest
+
+
 def check_history(rows: Sequence[Row]) -> None:
     """Hold: of each instance LastUpdated ascends strictly, and no row says what the one before said."""
     by_instance = itertools.groupby(sorted(rows, key=_identity), key=_identity)
@@ -53,6 +65,16 @@ def _identity(row: Row) -> tuple[str, ...]:
 
 def _content(row: Row) -> str:
     return repr(sorted((key, repr(value)) for key, value in row.items() if key != "LastUpdated"))
+
+
+def let_follow(home: Path, *tables: Any) -> None:
+    """Let tables of the latest versions follow the only store, beside those that follow it; a command has one form."""
+    registry = StoreRegistry(home)
+    (store,) = registry.list({})
+    more = [StreamConfig(BigQueryDestination(table, schema_json=True, change_data_capture=True)) for table in tables]
+    configs = [*configs_of(store), *more]
+    prepare(configs)
+    registry.update(store.name, lambda before: with_configs(before, configs))
 
 
 def bigquery_table(name: str = "t") -> BigQueryTable:

@@ -1,4 +1,7 @@
-"""Whatever happens to a folder, to the stream and to a table: the view is the folder, and the history what happened."""
+"""Whatever happens to a folder, to the stream and to a table: the view is the folder, and the history what happened.
+
+A table of the latest versions is the folder itself.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,17 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multi
 from dicombq.cli.main import main
 from dicombq.names import DuckdbTable
 from tests.fakes.bigquery import BigQueryFake, Fault
+from tests.fakes.bigquery_write import BigQueryWriteFake
 from tests.instances import write_instance
 from tests.proofs.zygote import Zygote, zygote
-from tests.streaming.tables import bigquery_table, check_history, rows_of, told, view_of
+from tests.streaming.tables import bigquery_table, check_history, latest_of, let_follow, rows_of, told, view_of
 
 LONG = bool(os.environ.get("DICOMBQ_LONG_PROOFS"))
 _BEGINNING = 1_700_000_000
 
 
 class Following(RuleBasedStateMachine):
-    """A folder, and two tables that follow it: one of DuckDB, one of the fake of BigQuery."""
+    """A folder, and tables of DuckDB and of the fake of BigQuery that follow it: two with history, two without."""
 
     process: Zygote
     files = Bundle("files")
@@ -40,17 +44,26 @@ class Following(RuleBasedStateMachine):
         self.fake = BigQueryFake()
         self.fake.__enter__()
         self.fake.create_dataset("p.d")
+        self.write_fake = BigQueryWriteFake(self.fake)
+        self.write_fake.__enter__()
+        self.environment = {
+            "BIGQUERY_EMULATOR_HOST": self.fake.url,
+            "BIGQUERY_STORAGE_EMULATOR_HOST": self.write_fake.address,
+        }
         self.patch = pytest.MonkeyPatch()
         self.patch.setenv("DICOMBQ_HOME", str(self.home))
-        self.patch.setenv("BIGQUERY_EMULATOR_HOST", self.fake.url)
+        for name, value in self.environment.items():
+            self.patch.setenv(name, value)
         self.patch.setattr("dicombq.warehouses.bigquery.PATIENCE", 0.05)
         self.tables: list[Any] = [DuckdbTable(self.base / "w.duckdb", "d", "t"), bigquery_table()]
+        self.latest: list[Any] = [DuckdbTable(self.base / "l.duckdb", "d", "t"), bigquery_table("latest")]
         self.present: dict[Path, tuple[int, str, int]] = {}
         self.history: dict[int, list[str]] = defaultdict(list)
         self.clock = 0
 
     def teardown(self) -> None:
         self.patch.undo()
+        self.write_fake.__exit__(None, None, None)
         self.fake.__exit__(None, None, None)
         shutil.rmtree(self.base)
 
@@ -58,6 +71,7 @@ class Following(RuleBasedStateMachine):
     def configure(self) -> None:
         tables = [f"--bq-table={table}" for table in self.tables]
         assert main(["stream", "configure", str(self.folder), *tables]) == 0
+        let_follow(self.home, *self.latest)
         assert self._sync() == 0
 
     @rule(target=files, name=st.sampled_from("abcdef"), number=st.integers(1, 3), seconds=st.integers(0, 3))
@@ -120,21 +134,23 @@ class Following(RuleBasedStateMachine):
         self._observe()
         for table in self.tables:
             self._check(table)
+        for table in self.latest:
+            assert latest_of(table) == self._winners()
 
     @rule(calls=st.integers(1, 900))
     def kill_and_sync(self, calls: int) -> None:
-        environment = {"BIGQUERY_EMULATOR_HOST": self.fake.url}
         arguments = ("stream", "sync", str(self.folder), "--max-delete=100%")
-        self.process.run(self.home, *arguments, calls=calls, environment=environment)
+        self.process.run(self.home, *arguments, calls=calls, environment=self.environment)
         self.sync()
 
-    @rule(method=st.sampled_from(["jobs.upload.start", "jobs.get", "tables.get", "datasets.get"]))
+    @rule(method=st.sampled_from(["jobs.upload.start", "jobs.get", "tables.get", "datasets.get", "AppendRows"]))
     def sync_while_bigquery_is_down(self, method: str) -> None:
         self.fake.fail(method, Fault.UNAVAILABLE, times=1000)
         self._sync()
         self.fake.mend()
         self._observe()
         self._check(self.tables[0])
+        assert latest_of(self.latest[0]) == self._winners()
 
     def _sync(self) -> int:
         return main(["stream", "sync", str(self.folder), "--max-delete=100%", "--lock-timeout=10s"])

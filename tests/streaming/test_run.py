@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from dicombq.errors import Locked
-from tests.fakes.bigquery import BigQueryFake
+from dicombq.names import DuckdbTable
+from tests.fakes.bigquery_write import BigQueryWriteFake
 from tests.instances import write_instance
 from tests.streaming.conftest import Lab
-from tests.streaming.tables import bigquery_table, check_history, numbers, rows_of, view_of
+from tests.streaming.tables import bigquery_table, check_history, latest_of, let_follow, numbers, rows_of, view_of
 
 KILLS = 100 if os.environ.get("DICOMBQ_LONG_PROOFS") else 15
 _LONG = 60.0
@@ -199,23 +200,28 @@ def test_systemd_and_a_health_file_are_told(duckdb_lab: Lab) -> None:
             assert last == b"STOPPING=1"
 
 
-def test_kills_at_any_moment_lose_nothing(duckdb_lab: Lab, bigquery: BigQueryFake) -> None:
-    """SIGKILL while files arrive, change, move and go; in the end each table has told all of it once."""
+def test_kills_at_any_moment_lose_nothing(duckdb_lab: Lab, bigquery_write: BigQueryWriteFake) -> None:
+    """SIGKILL while files arrive, change, move and go; in the end each table has told all of it once.
+
+    Tables of the latest versions hold what the folder holds.
+    """
     lab = duckdb_lab
     tables = (lab.table, bigquery_table())
+    latest = (DuckdbTable(lab.base / "l.duckdb", "d", "t"), bigquery_table("latest"))
     lab.follow(tables=tables)
+    let_follow(lab.base / "home", *latest)
     chance = random.Random(7)
     present: dict[int, str] = {}
-    killed_in_the_middle = 0
-    for _ in range(KILLS):
+    for number in range(KILLS):
         with running(lab, "--interval=1s") as process:
             wait_for(lambda: _runs(lab))
             end = time.monotonic() + chance.uniform(0.0, 2.5)
             while time.monotonic() < end:
                 _disturb(lab, chance, present)
                 time.sleep(0.02)
+            if number == 0:
+                wait_for(lambda: _is_in_the_middle(lab, chance, present))
             process.send_signal(signal.SIGKILL)
-        killed_in_the_middle += _is_in_the_middle(lab)
     lab.sync("--max-delete=100%")
     assert lab.code == 0
     for table in tables:
@@ -223,7 +229,8 @@ def test_kills_at_any_moment_lose_nothing(duckdb_lab: Lab, bigquery: BigQueryFak
         check_history(rows_of(table))
         shown = {int(row["SOPInstanceUID"].rpartition(".")[2]): row["StudyDescription"] for row in view}
         assert shown == present
-    assert killed_in_the_middle
+    for table in latest:
+        assert latest_of(table) == present
 
 
 def _disturb(lab: Lab, chance: random.Random, present: dict[int, str]) -> None:
@@ -247,8 +254,9 @@ def _runs(lab: Lab) -> bool:
     return lab.run("stream", "describe", str(lab.folder))["dicombq"]["running"] is not None
 
 
-def _is_in_the_middle(lab: Lab) -> bool:
-    """Tell whether a kill left rows that are still to be delivered."""
+def _is_in_the_middle(lab: Lab, chance: random.Random, present: dict[int, str]) -> bool:
+    """Let more happen; tell whether there are rows that are still to be delivered."""
+    _disturb(lab, chance, present)
     described: dict[str, Any] = lab.run("stream", "describe", str(lab.folder))["dicombq"]
     return any(table.get("pending") for table in described["tables"])
 

@@ -331,14 +331,14 @@ def test_a_row_longer_than_duckdbs_default_is_loaded(store: Store) -> None:
 
 def test_a_load_that_needs_more_memory_than_planned_gets_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = 0
-    load = duckdb_loads._load
+    load = duckdb_loads._once
 
-    def counted(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, wanted: Load) -> LoadResult:
+    def counted(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, wanted: Load, write: Any) -> LoadResult:
         nonlocal attempts
         attempts += 1
-        return load(connection, table, wanted)
+        return load(connection, table, wanted, write)
 
-    monkeypatch.setattr(duckdb_loads, "_load", counted)
+    monkeypatch.setattr(duckdb_loads, "_once", counted)
     monkeypatch.setattr(duckdb_loads, "_memory", lambda _load: 8 << 20)
     assert store.load([{"Id": number} for number in range(20_000)]) == 20_000
     assert len(read_duckdb(store.table)) == 20_000

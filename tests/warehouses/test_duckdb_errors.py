@@ -45,3 +45,29 @@ def test_a_name_that_is_misspelt_proposes_the_nearest(
     with pytest.raises(SqlError) as error:
         warehouse.query(sql)
     assert (error.value.message, error.value.hint) == (message, hint)
+
+
+@pytest.mark.parametrize(
+    ("expression", "message", "hint"),
+    [
+        ("1 / 0", "division by zero", "SAFE_DIVIDE gives NULL there."),
+        ("[1][OFFSET(1)]", "Array index is out of bounds", "SAFE_OFFSET and SAFE_ORDINAL give NULL there."),
+        ("CAST('P' AS INT64)", "a text has not the form of the type it is cast to", "SAFE_CAST gives NULL there."),
+        (
+            "LEAST(CAST('nan' AS FLOAT64), 1)",
+            "a NaN is compared in a way that is not understood",
+            "Write IF(IS_NAN(value), NULL, value) for it.",
+        ),
+        (
+            "ERROR('Doe^Jane')",
+            "the query failed (InvalidInputException)",
+            "A value may not have the type it is cast to.",
+        ),
+    ],
+)
+def test_an_error_of_a_value_is_named_and_the_value_is_not(
+    warehouse: DuckdbWarehouse, expression: str, message: str, hint: str
+) -> None:
+    with pytest.raises(SqlError) as error:
+        list(warehouse.query(f"SELECT {expression} AS x").rows)
+    assert (error.value.message, error.value.hint) == (message, hint)

@@ -40,3 +40,10 @@ def test_an_array_with_a_null_is_no_result(warehouse: DuckdbWarehouse, value: st
 
 def test_an_array_with_a_null_may_be_worked_with(warehouse: DuckdbWarehouse) -> None:
     assert rows(warehouse, "SELECT ARRAY_LENGTH(ARRAY_AGG(a[SAFE_OFFSET(0)])) AS n FROM d.t") == [(2,)]
+
+
+def test_a_numeric_has_no_zeros_at_its_end(warehouse: DuckdbWarehouse) -> None:
+    query = (
+        "SELECT NUMERIC '1.50' AS a, CAST(200 AS NUMERIC) AS b, CAST(NULL AS NUMERIC) AS c, STRUCT(NUMERIC '0') AS d"
+    )
+    assert [str(value) for value in rows(warehouse, query)[0][:3]] == ["1.5", "200", "None"]

@@ -22,8 +22,10 @@ from dicombq.table.mapping import MAX_RECORD_DEPTH
 from dicombq.warehouses.base import Parameter
 from dicombq.warehouses.googlesql.functions import ON_BIGQUERY, check_function
 from dicombq.warehouses.googlesql.names import standard_names
+from dicombq.warehouses.googlesql.nans import order_nans
 from dicombq.warehouses.googlesql.parameters import numbered, put_in
-from dicombq.warehouses.googlesql.values import fill, mend
+from dicombq.warehouses.googlesql.templates import fill
+from dicombq.warehouses.googlesql.values import mend
 
 _FILE_SUFFIX = re.compile("csv|tsv|txt|jsonl?|ndjson|parquet|avro|xlsx|arrow|db|duckdb|gz|zst", re.IGNORECASE)
 _REFUSED: dict[type[exp.Expr], str] = {
@@ -78,6 +80,7 @@ def to_duckdb(sql: str, *, catalog: str | None = None, parameters: Sequence[Para
         put_in(query, parameters)
         _check(query)
         _name(query)
+        query = order_nans(query)
         mend(query)
         _expand_arrays(query)
         for table in list(query.find_all(exp.Table)):

@@ -7,38 +7,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
 
-import sqlglot
 from sqlglot import exp
 
 from dicombq.dicom import dictionary
 from dicombq.errors import SqlError
+from dicombq.warehouses.googlesql.casts import cast, text
 from dicombq.warehouses.googlesql.functions import ON_BIGQUERY
+from dicombq.warehouses.googlesql.templates import fill, raising
 
-# A FLOAT64 has 15 digits, and 17 where it needs more than 15; a NUMERIC loses a fraction of zeros; fractions of seconds
-# have 3 or 6 digits (conversion_functions#cast_as_string, RoundTripDoubleToString in google/googlesql).
-_TEXT = r"""
-    CASE WHEN TYPEOF(x) = 'DOUBLE'
-         THEN CASE WHEN TRY_CAST(PRINTF('%.15g', d) AS DOUBLE) = d THEN PRINTF('%.15g', d) ELSE PRINTF('%.17g', d) END
-         WHEN STARTS_WITH(TYPEOF(x), 'DECIMAL')
-         THEN REGEXP_REPLACE(CAST(x AS VARCHAR), '\.0*$|(\.\d*[1-9])0+$', '\1')
-         WHEN STARTS_WITH(TYPEOF(x), 'TIME')
-         THEN REGEXP_REPLACE(REGEXP_REPLACE(CAST(x AS VARCHAR), '\.(\d|\d{4})(\+00)?$', '.\100\2'),
-                             '\.(\d\d|\d{5})(\+00)?$', '.\10\2')
-         ELSE CAST(x AS VARCHAR) END"""
-# Halves round away from zero, and text has to be a whole number (conversion_functions#cast_as_integer).
-_INTEGER = r"""
-    CASE WHEN TYPEOF(x) = 'DOUBLE' THEN CAST(ROUND(CAST(x AS DOUBLE)) AS BIGINT)
-         WHEN TYPEOF(x) = 'VARCHAR' AND NOT REGEXP_FULL_MATCH(CAST(x AS VARCHAR), '\s*[+-]?(\d+|0[xX][\da-fA-F]+)\s*')
-         THEN CAST(ERROR('Bad INT64 value') AS BIGINT) ELSE CAST(x AS BIGINT) END"""
-_SAFE_INTEGER = _INTEGER.replace("ERROR('Bad INT64 value')", "NULL").replace(" CAST(", " TRY_CAST(")
+_BY_ZERO = raising("division by zero", "SAFE_DIVIDE gives NULL there.")
+_BELOW_0 = raising("a length is below 0")
+_NUMERIC = raising("the division of a NUMERIC is not understood", "Divide CAST(x AS FLOAT64).")
+_NOT_FINITE = raising("the result is no number, or too large for FLOAT64")
+_RECORD = raising("TO_JSON_STRING of a record or array with FLOAT64 or TIMESTAMP is not understood", ON_BIGQUERY)
 
 # Numbers without a fraction of zeros, those beyond 2^53 and what is no number as text, times as RFC 3339 has them
 # (json_functions#json_encodings). What is in a record can't be corrected, so it is refused.
-_JSON = r"""
+_JSON = rf"""
     CASE WHEN REGEXP_MATCHES(TYPEOF(x), '^(STRUCT|.*\[\]$)') AND REGEXP_MATCHES(TYPEOF(x), 'DOUBLE|TIMESTAMP')
-         THEN ERROR('TO_JSON_STRING of a record or array with FLOAT64 or TIMESTAMP is not understood')
+         THEN {_RECORD}
          WHEN TYPEOF(x) = 'DOUBLE' AND REGEXP_MATCHES(CAST(x AS VARCHAR), 'nan|inf')
          THEN REPLACE(REPLACE(CONCAT('"', CAST(x AS VARCHAR), '"'), 'inf', 'Infinity'), 'nan', 'NaN')
          WHEN TYPEOF(x) = 'DOUBLE' THEN t
@@ -47,6 +35,16 @@ _JSON = r"""
          WHEN STARTS_WITH(TYPEOF(x), 'TIMESTAMP')
          THEN CONCAT('"', REPLACE(REPLACE(CAST(x AS VARCHAR), ' ', 'T'), '+00', 'Z'), '"')
          ELSE COALESCE(CAST(TO_JSON(x) AS VARCHAR), 'null') END"""
+
+# Letters that are several in the other case, as ICU has them; DuckDB changes letter by letter.
+_LIGATURE = (
+    "[\u0149\u01f0\u0390\u03b0\u0587\u1e96-\u1e9a\u1f50\u1f52\u1f54\u1f56\u1f80-\u1faf\u1fb2-\u1fb4\u1fb6\u1fb7\u1fbc\u1fc2-\u1fc4"
+    "\u1fc6\u1fc7\u1fcc\u1fd2\u1fd3\u1fd6\u1fd7\u1fe2-\u1fe4\u1fe6\u1fe7\u1ff2-\u1ff4\u1ff6\u1ff7\u1ffc\ufb00-\ufb06\ufb13-\ufb17]"
+)
+_UPPER = f"""CASE WHEN REGEXP_MATCHES(x, '{_LIGATURE}')
+    THEN {raising("UPPER of a ligature or of a Greek letter with several marks is not understood", ON_BIGQUERY)}
+    ELSE UPPER(REPLACE(x, 'ß', 'SS')) END"""
+_LOWER = r"""LOWER(REGEXP_REPLACE(REPLACE(x, 'İ', 'i̇'), '(\p{L})Σ(\P{L}|$)', '\1ς\2', 'g'))"""
 
 # Weeks start on Sunday, and parts of a second leave the seconds out (date_functions and time_functions, EXTRACT).
 _PARTS = {
@@ -61,6 +59,8 @@ _PARTS = {
     "MILLISECOND": "(DATE_PART('millisecond', x) % 1000)",
     "MICROSECOND": "(DATE_PART('microsecond', x) % 1000000)",
 }
+# Whole units, rounded down (timestamp_functions#unix_seconds).
+_SINCE_1970 = "((EPOCH_US(x) - ((EPOCH_US(x) % {unit}) + {unit}) % {unit}) // {unit})"
 _SAME_PARTS = frozenset({"YEAR", "ISOYEAR", "QUARTER", "MONTH", "DAY", "DAYOFYEAR", "HOUR", "MINUTE", "SECOND"})
 
 
@@ -83,33 +83,6 @@ def mend(query: exp.Query) -> None:
             node.replace(better)
 
 
-@cache
-def _template(sql: str) -> exp.Expr:
-    return sqlglot.parse_one(sql, read="duckdb")
-
-
-def fill(sql: str, **parts: exp.Expr) -> exp.Expr:
-    """Write an expression of DuckDB's.
-
-    Parameters
-    ----------
-    sql
-        The expression, with columns for what is to be put in.
-    **parts
-        What to put in, by the columns' names.
-
-    Returns
-    -------
-    Expr
-        A tree of its own, with copies of the parts.
-    """
-    tree = _template(sql).copy()
-    for column in list(tree.find_all(exp.Column)):
-        if column.name in parts:
-            column.replace(parts[column.name].copy())
-    return tree
-
-
 # --- arrays --------------------------------------------------------------------------------------------------
 
 
@@ -129,7 +102,11 @@ def _bracket(node: exp.Expr) -> exp.Expr:
     if index.is_string or more:
         raise SqlError("a subscript has to be one number", "for JSON write JSON_VALUE(column, '$.\"KEY\"[0]')")
     first = "i" if node.args.get("offset") == 1 else "((i) + 1)"
-    outside = "NULL" if node.args.get("safe") else "ERROR('Array index is out of bounds')"
+    outside = (
+        "NULL"
+        if node.args.get("safe")
+        else raising("Array index is out of bounds", "SAFE_OFFSET and SAFE_ORDINAL give NULL there.")
+    )
     template = (
         f"CASE WHEN a IS NULL OR (i) IS NULL THEN NULL WHEN {first} BETWEEN 1 AND ARRAY_LENGTH(a) "
         f"THEN LIST_EXTRACT(a, {first}) ELSE {outside} END"
@@ -177,36 +154,24 @@ def _literal(node: exp.Expr) -> exp.Expr:
     return exp.Literal.number(f"{node.name}e0") if exact else node
 
 
-def _text(node: exp.Expr) -> exp.Expr:
-    if isinstance(node, exp.Literal) and node.is_string:
-        return node
-    return fill(_TEXT, x=node, d=fill("TRY_CAST(CAST(x AS VARCHAR) AS DOUBLE)", x=node))  # which binds, whatever x is
-
-
 def _concat(node: exp.Expr) -> exp.Expr:
-    node.set("expressions", [_text(part) for part in node.expressions])
+    node.set("expressions", [text(part) for part in node.expressions])
     return node
 
 
-def _cast(node: exp.Expr) -> exp.Expr:
-    if node.args.get("format"):
-        raise SqlError("CAST with FORMAT is not understood", "use FORMAT_DATE, FORMAT_TIMESTAMP or PARSE_DATE")
-    if node.args["to"].this == exp.DType.TEXT:
-        return _text(node.this)
-    if node.args["to"].this == exp.DType.BIGINT:
-        return fill(_SAFE_INTEGER if isinstance(node, exp.TryCast) else _INTEGER, x=node.this)
-    if node.args["to"].this == exp.DType.BIGDECIMAL:
-        raise SqlError("BIGNUMERIC is not understood", ON_BIGQUERY)
-    if node.args["to"].this == exp.DType.DECIMAL and not node.args["to"].expressions:  # data-types#decimal_types
-        node.set("to", exp.DataType.build("DECIMAL(38, 9)"))
-    return node
+def _divide_exactly(node: exp.Expr) -> exp.Expr:
+    """Refuse to divide a NUMERIC, which is a NUMERIC on BigQuery (operators#arithmetic_operators)."""
+    divided = _whole_divide(node) if isinstance(node, exp.IntDiv) else _divide(node)
+    if node.find_ancestor(exp.SafeFunc):
+        return divided
+    is_numeric = "STARTS_WITH(TYPEOF(x), 'DECIMAL') OR STARTS_WITH(TYPEOF(y), 'DECIMAL')"
+    return fill(f"CASE WHEN {is_numeric} THEN {_NUMERIC} ELSE d END", x=node.this, y=node.expression, d=divided)
 
 
 def _divide(node: exp.Expr) -> exp.Expr:
     divisor = node.expression
     if not (isinstance(divisor, exp.Literal) and divisor.is_number and float(divisor.name)):
-        error = "CASE WHEN (x) = 0 THEN ERROR('division by zero') ELSE (x) END"
-        node.set("expression", fill(error, x=divisor))
+        node.set("expression", fill(f"CASE WHEN (x) = 0 THEN {_BY_ZERO} ELSE (x) END", x=divisor))
     return node
 
 
@@ -232,6 +197,25 @@ def _substring(node: exp.Expr) -> exp.Expr:
     if not (isinstance(start, exp.Literal) and start.is_int and int(start.name) > 0):
         first = "CASE WHEN (i) = 0 OR (i) < -LENGTH(s) THEN 1 ELSE (i) END"
         node.set("start", fill(first, i=start, s=node.this))
+    return _not_below_zero("length")(node)
+
+
+def _not_below_zero(key: str) -> Callable[[exp.Expr], exp.Expr]:
+    """Make a length below 0 an error (string_functions); DuckDB counts from the end, or gives an empty text."""
+
+    def mend_length(node: exp.Expr) -> exp.Expr:
+        length = node.args.get(key)
+        if length and not isinstance(length, exp.Literal):
+            node.set(key, fill(f"CASE WHEN (n) < 0 THEN {_BELOW_0} ELSE (n) END", n=length))
+        return node
+
+    return mend_length
+
+
+def _position(node: exp.Expr) -> exp.Expr:
+    start = node.args.get("position")
+    if start and not (isinstance(start, exp.Literal) and int(start.name) > 0):
+        raise SqlError("INSTR from a place that is no number above 0 is not understood", "use REGEXP_INSTR")
     return node
 
 
@@ -281,7 +265,21 @@ def _json_string(node: exp.Expr) -> exp.Expr:
     if node.args.get("options"):
         raise SqlError("TO_JSON_STRING with a second argument is not understood", ON_BIGQUERY)
     empty = "CASE WHEN x IS NULL AND ENDS_WITH(TYPEOF(x), '[]') THEN '[]' ELSE j END"
-    return fill(empty, x=node.this, j=fill(_JSON, x=node.this, t=_text(node.this)))
+    return fill(empty, x=node.this, j=fill(_JSON, x=node.this, t=text(node.this)))
+
+
+def _finite(sql: str) -> Callable[[exp.Expr], exp.Expr]:
+    """Make a result that leaves the numbers an error (mathematical_functions); DuckDB gives Infinity or NaN."""
+    inputs = "ISFINITE(x) AND ISFINITE(y)" if "y" in sql else "ISFINITE(x)"
+    template = f"CASE WHEN NOT ISFINITE({sql}) AND {inputs} THEN {_NOT_FINITE} ELSE {sql} END"
+    return lambda node: fill(template, x=node.this, y=node.expression)
+
+
+def _corr(node: exp.Expr) -> exp.Expr:
+    """Of fewer than two pairs it is NULL (statistical_aggregate_functions#corr)."""
+    if isinstance(node.parent, exp.Window):
+        raise SqlError("CORR with OVER is not understood", ON_BIGQUERY)
+    return fill("CASE WHEN REGR_COUNT(x, y) < 2 THEN NULL ELSE c END", x=node.this, y=node.expression, c=node)
 
 
 def _is(node: exp.Expr) -> exp.Expr:
@@ -335,36 +333,48 @@ _MENDS: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
     exp.ArrayToString: _with_array,
     exp.Bracket: _bracket,
     exp.ByteLength: _rewrite("STRLEN(x)"),
-    exp.Cast: _cast,
+    exp.Cast: cast,
     exp.Concat: _concat,
+    exp.Corr: _corr,
     exp.CurrentDatetime: _unzoned,
     exp.CurrentTime: _unzoned,
     exp.DateAdd: _as("DATE"),
     exp.DateFromUnixDate: _as("DATE"),
     exp.DateSub: _as("DATE"),
     exp.DateTrunc: _date_trunc,
-    exp.Div: _divide,
+    exp.Div: _divide_exactly,
+    exp.Exp: _finite("EXP(x)"),
     exp.Extract: _extract,
     exp.Format: _format,
     exp.GroupConcat: _string_agg,
     exp.IgnoreNulls: _array_agg,
-    exp.IntDiv: _whole_divide,
+    exp.IntDiv: _divide_exactly,
     exp.JSONFormat: _json_string,
     exp.Is: _is,
+    exp.Left: _not_below_zero("expression"),
     exp.Like: _like,
     exp.Literal: _literal,
+    exp.Lower: _rewrite(_LOWER),
     exp.Mod: _whole_divide,
+    exp.Pad: _not_below_zero("expression"),
     exp.ParseDatetime: _time_format,
     exp.ParseTime: _time_format,
+    exp.Pow: _finite("POW(x, y)"),
+    exp.Repeat: _not_below_zero("times"),
     exp.RespectNulls: _array_agg,
+    exp.Right: _not_below_zero("expression"),
     exp.SafeFunc: _rewrite("TRY(x)"),
+    exp.StrPosition: _position,
     exp.StrToDate: _time_format,
     exp.StrToTime: _time_format,
     exp.Sub: _subtract,
     exp.Substring: _substring,
     exp.TimeToStr: _time_format,
     exp.TimestampDiff: _elapsed,
-    exp.TryCast: _cast,
+    exp.TryCast: cast,
     exp.TsOrDsToTime: _time,
+    exp.UnixMillis: _rewrite(_SINCE_1970.format(unit=1000)),
+    exp.UnixSeconds: _rewrite(_SINCE_1970.format(unit=1_000_000)),
     exp.UnixToTime: _as("TIMESTAMPTZ"),
+    exp.Upper: _rewrite(_UPPER),
 }

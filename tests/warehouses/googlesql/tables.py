@@ -36,6 +36,7 @@ INSERT INTO dicom.chest VALUES
 def database() -> Iterator[duckdb.DuckDBPyConnection]:
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET ieee_floating_point_ops = false")
     connection.execute(TABLE)
     yield connection
     connection.close()

@@ -49,6 +49,9 @@ LOCAL_BIGQUERY_DIFFERS = {
     "IDC: how many items": _NULL_ARRAY,
     "an array that was not written is empty and not NULL": _NULL_ARRAY,
     "large numbers as text": "local-bigquery writes a FLOAT64 from 1e15 on without exponent",
+    "more: the spread of one value": "local-bigquery gives NaN for CORR of one pair, BigQuery NULL",
+    "more: NaN equals nothing": "local-bigquery compares NaN as DuckDB does",
+    "more: which texts are values": "local-bigquery reads texts as values that BigQuery does not",
     "values as JSON": "local-bigquery writes times, whole FLOAT64 and large INT64 in JSON as DuckDB does",
 }
 """Questions that local-bigquery answers otherwise than BigQuery's documentation says."""
@@ -106,8 +109,8 @@ def bigquery(tmp_path_factory: pytest.TempPathFactory, local_bigquery_url: str) 
     return warehouse
 
 
-def test_there_are_sixty_questions() -> None:
-    assert len(QUESTIONS) >= 60
+def test_there_are_a_hundred_questions() -> None:
+    assert len(QUESTIONS) >= 100
 
 
 @pytest.mark.parametrize("name", QUESTIONS)

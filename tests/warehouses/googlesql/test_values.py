@@ -48,6 +48,8 @@ __all__ = ["database", "run"]  # fixtures
         "SUBSTR(PatientID)",
         "DATE_ADD(StudyDate)",
         "CONTAINS_SUBSTR(PatientID, 'a')",
+        "INSTR(PatientID, 'a', -1)",
+        "CORR(Rows, Rows) OVER ()",
         "StudyDate - DATE '2020-01-01'",
         "CURRENT_DATE() - (MIN(StudyDate))",
         "DATE_ADD(StudyDate, INTERVAL 1 DAY) - c.StudyDate",
@@ -134,9 +136,42 @@ def test_windows_count_as_on_bigquery(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("LEFT('abc', -n)", "a length is below 0"),
+        ("RIGHT('abc', -1)", "a length is below 0"),
+        ("REPEAT('a', -n)", "a length is below 0"),
+        ("LPAD('a', -n)", "a length is below 0"),
+        ("SUBSTR('abc', 1, -n)", "a length is below 0"),
+        ("POW(-8, n / 3)", "the result is no number"),
+        ("POW(10, 400 * n)", "the result is no number"),
+        ("EXP(1000 * n)", "the result is no number"),
+        ("SQRT(-n)", "square root of a negative number"),
+        ("LN(n - 1)", "logarithm of zero"),
+        ("LOG10(-n)", "logarithm of a negative number"),
+        ("ACOS(n + 1)", "ACOS is undefined"),
+        ("UPPER('ﬁ')", "UPPER of a ligature"),
+        ("NUMERIC '1' / 3", "the division of a NUMERIC"),
+        ("DIV(NUMERIC '7', 2)", "the division of a NUMERIC"),
+        ("n / NUMERIC '3'", "the division of a NUMERIC"),
+    ],
+)
+def test_what_has_no_value_is_an_error(run: Run, expression: str, message: str) -> None:
+    with pytest.raises(duckdb.Error, match=message):
+        run(f"SELECT {expression} FROM (SELECT 1 AS n)")
+
+
+def test_an_infinite_number_stays_one(run: Run) -> None:
+    assert run("SELECT POW(x, 2), EXP(x) FROM (SELECT CAST('inf' AS FLOAT64) AS x)") == [(math.inf, math.inf)]
+
+
+@pytest.mark.parametrize(
     ("expression", "value"),
     [
         ("CONCAT('a', NULL)", None),
+        ("UPPER('straße é')", "STRASSE É"),
+        ("LOWER('ΓΕΩΡΓΙΟΣ ΣΟΦΟΣ ÄÖ')", "γεωργιος σοφος äö"),
+        ("LOWER('İ')", "i\u0307"),
         ("CONCAT('a', DATE '2020-01-02', ' ', TIME '07:59:11.25')", "a2020-01-02 07:59:11.250"),
         ("CONCAT('a', 1, 1.0)", "a11"),
         ("CAST(TIME '07:59:11' AS STRING)", "07:59:11"),
@@ -289,7 +324,7 @@ def test_a_value_that_cannot_be_is_an_error(run: Run, expression: str) -> None:
 
 
 def test_an_integer_error_does_not_repeat_the_value(run: Run) -> None:
-    with pytest.raises(duckdb.Error, match="Bad INT64 value") as caught:
+    with pytest.raises(duckdb.Error, match="a text has not the form") as caught:
         run("SELECT CAST(StudyInstanceUID AS INT64) FROM dicom.chest")
     assert "1.1" not in str(caught.value)
 
