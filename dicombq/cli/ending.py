@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from typing import Any
 
 from dicombq import config
 from dicombq.cli.render import Output
 from dicombq.names import DuckdbTable, read_table_uri
 from dicombq.operations.state import Operation
+from dicombq.stores.registry import StoreRegistry
 
 
 def operation_ended(output: Output, operation: Operation, read_otherwise: Counter[str]) -> int:
@@ -21,7 +23,7 @@ def operation_ended(output: Output, operation: Operation, read_otherwise: Counte
     """
     for message, number in read_otherwise.most_common():
         output.debug(f"{number:,} x {message}")
-    output.resource({"name": operation.store})
+    output.resource(_store(operation))
     counters = operation.counters
     if operation.kind == "export bq":
         _table_ended(output, operation)
@@ -32,6 +34,13 @@ def operation_ended(output: Output, operation: Operation, read_otherwise: Counte
         noticed = [_number(counters.notices, "notice")] if counters.notices else []
         output.status(f"{', '.join(failed + noticed)}; see them: dicombq operations logs {operation.id}")
     return 3 if counters.failure else 0
+
+
+def _store(operation: Operation) -> dict[str, Any]:
+    """Print the store as gcloud does: all that the API tells of it, where it is registered."""
+    name = operation.store_name
+    registered = StoreRegistry(config.home_folder()).find(name)
+    return registered.to_api() if registered else {"name": operation.store}
 
 
 def _table_ended(output: Output, operation: Operation) -> None:

@@ -14,6 +14,7 @@ from dicombq import config
 from dicombq.cli.choices import size
 from dicombq.cli.groups import Command, common_options
 from dicombq.cli.render import Output
+from dicombq.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from dicombq.serve.settings import Settings
@@ -68,8 +69,8 @@ def serve(
     It needs pip install 'dicombq[serve]'. Ctrl-C or SIGTERM ends it; operations that run go on.
     """
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
-        raise click.UsageError(f"{missing[0]} is not installed. Install it: pip install 'dicombq[serve]'")
-    from dicombq.serve.run import read_token, serve
+        raise InvalidArgument(f"{missing[0]} is not installed", "Install it: pip install 'dicombq[serve]'")
+    from dicombq.serve.run import end_process, read_token, serve
     from dicombq.serve.settings import Settings, is_loopback
 
     def started(settings: Settings) -> None:
@@ -91,4 +92,5 @@ def serve(
         serve(settings, started)
     except KeyboardInterrupt:
         output.status("Stopped.")
+        end_process()
     return 0

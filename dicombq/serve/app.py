@@ -18,7 +18,7 @@ from dicombq.serve.settings import Settings
 
 def build(settings: Settings) -> Starlette:
     """Make the application."""
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/healthz", _healthz),
             *rest.routes(settings),
@@ -28,6 +28,8 @@ def build(settings: Settings) -> Starlette:
         middleware=[Middleware(Guard, settings=settings)],
         exception_handlers={DicombqError: answer, HTTPException: answer},
     )
+    app.router.redirect_slashes = False  # a name with a slash at its end is none
+    return app
 
 
 async def _healthz(_request: Request) -> PlainTextResponse:

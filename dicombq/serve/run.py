@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from dicombq.streaming.keeper import keepers
 from dicombq.system.notify import notify
 
 _GRACE = 3  # seconds that requests may take to end when the server is stopped
+_LINGER = 0.5  # seconds that a thread may take after that
 _MIN_TOKEN = 16
 
 
@@ -76,19 +79,30 @@ def serve(settings: Settings, started: Callable[[Settings], None]) -> None:
             keepers(settings.home).close()
 
 
+def end_process() -> None:
+    """End the process at once where a thread still works for a client that is gone."""
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join(_LINGER)
+            if thread.is_alive():
+                os._exit(0)
+
+
 def _listen(settings: Settings) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-    except OSError as error:
-        raise Failed(
-            f"cannot listen on [{settings.host}] port [{settings.port}]: {error.strerror}",
-            "Give another --port, or an address of this machine.",
-        ) from None
+    with contextlib.ExitStack() as stack:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            listening = stack.enter_context(socket.socket(family, kind, protocol))
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except OSError as error:
+            raise Failed(
+                f"cannot listen on [{settings.host}] port [{settings.port}]: {error.strerror}",
+                "Give another --port, or an address of this machine.",
+            ) from None
+        stack.pop_all()
     return listening
 
 

@@ -77,7 +77,6 @@ class Pass:
         self._read()
         with self.settling:
             self._note_suspects()
-            self._check_limit()
             self._settle_suspects()
         if reconcile:
             self._reconcile()
@@ -93,7 +92,7 @@ class Pass:
     def places(self, prefixes: Iterable[str]) -> None:
         """Look at some places below the store's folder: files, folders, or what is no longer there.
 
-        A deletion that the file system itself told of is believed, however many there are.
+        The limit and its error are those of `whole`: a folder that was renamed is told of as one that was deleted.
         """
         self._begin()
         for prefix in prefixes:
@@ -281,6 +280,7 @@ class Pass:
 
     def _settle_suspects(self) -> None:
         """Tell of the instances that are gone, and of those of which another copy counts now."""
+        self._check_limit()
         while suspects := [each for (each,) in self.inventory.execute(_NEXT_SUSPECTS)]:
             self._bury(suspects)
         with self.inventory.transaction():

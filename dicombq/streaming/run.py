@@ -69,7 +69,7 @@ class Runner:
                     if places is None:
                         self.sweep(inventory)
                     else:
-                        self._look(inventory, places)
+                        self._look(inventory, places, self.limit)
         except Exception as error:  # noqa: BLE001 - a thread that ends has to say why
             self._failed(
                 error if isinstance(error, DicombqError) else Internal(f"internal error ({type(error).__name__})")
@@ -79,11 +79,14 @@ class Runner:
             self.ready.set()
 
     def look(self, inventory: Inventory, places: Sequence[str]) -> None:
-        """Look at some places now, in whatever thread; where other tables follow the store by now, at all of it."""
+        """Look at some places now, in whatever thread; where other tables follow the store by now, at all of it.
+
+        The caller knows what happened there, so that every deletion is believed.
+        """
         registered = StoreRegistry(self.stream.home).get(self.stream.registered.name)
         if registered.stream_configs != self.stream.registered.stream_configs:
             self.sweep(inventory)
-        self._look(inventory, places)
+        self._look(inventory, places, lambda total: total)
 
     def _events(self) -> Iterator[list[str] | None]:
         """Stream what to look at; where the folder is gone, sweep until it is there again."""
@@ -105,7 +108,7 @@ class Runner:
 
     def sweep(self, inventory: Inventory) -> None:
         """Look at all of the store and at the tables that follow now."""
-        with self._sweeping, self._errors():
+        with self._sweeping, self._errors(mended=True):
             registry = StoreRegistry(self.stream.home)
             self.stream.registered = registry.get(self.stream.registered.name)
             self._destinations = None
@@ -118,20 +121,27 @@ class Runner:
                 look.backfill(each)
             look.whole()
 
-    def _look(self, inventory: Inventory, places: Sequence[str]) -> None:
+    def _look(self, inventory: Inventory, places: Sequence[str], limit: Limit) -> None:
         if self._destinations is not None:
-            with self._errors():
-                self.stream.look(inventory, self._destinations, self.limit).places(places)
+            with self._errors(mended="error" not in self.health):  # only a sweep tells that all is well again
+                self.stream.look(inventory, self._destinations, limit).places(places)
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Note what went wrong and go on: the next sweep tries again."""
+    def _errors(self, *, mended: bool) -> Iterator[None]:
+        """Note what went wrong and go on: the next sweep tries again.
+
+        Parameters
+        ----------
+        mended
+            Whether what went wrong before is over when nothing goes wrong now.
+        """
         try:
             with inventory_errors(self.stream.folder):
                 yield
         except DicombqError as error:
             self._failed(error)
-        else:
+            return
+        if mended:
             if "error" in self.health:
                 self.tell(f"[{self.name}] works again.")
             self.health = {"lastLook": now()}

@@ -69,7 +69,9 @@ def test_a_registered_store_is_exported_under_its_name_from_anywhere(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = run("export", "bq", "mine")
-    assert (result.code, result.out) == (0, f"name: {PARENT}/dicomStores/mine\n")
+    store = f"dicombq:\n  source: {registered}\nname: {PARENT}/dicomStores/mine\n"
+    assert (result.code, result.out) == (0, store)
+    assert run("dicom-stores", "describe", "mine").out == store
     assert "dicom.mine (2 new rows)" in result.err
     assert run("export", "bq", f"{PARENT}/dicomStores/mine", "--overwrite-table").code == 0
     assert run("export", "bq", "mine", "--project=other").code == 7

@@ -34,7 +34,8 @@ def test_an_import_prints_what_gclouds_does(run: Run, broken: Path, here: Path, 
     for copied in ("(2 copied)", "(0 copied, 2 there already)"):
         result = run("dicom-stores", "import", "gcs", "a", "--gcs-uri=scans/**")
         operation = OperationStore(home).list()[0][0]
-        assert (result.code, result.out) == (3, f"name: {NAME}/dicomStores/a\n")
+        store = f"dicombq:\n  source: {here}/archive\nname: {NAME}/dicomStores/a\n"
+        assert (result.code, result.out) == (3, store)
         assert result.err.splitlines() == [
             "Request issued for: [a]",
             f"Waiting for operation [{NAME}/operations/{operation.id}] to complete...done.",

@@ -84,7 +84,7 @@ def test_a_folder_that_is_moved_in_and_out_is_seen(duckdb_lab: Lab) -> None:
     lab = duckdb_lab
     lab.write(1)
     lab.follow()
-    with running(lab, "--interval=1h"):
+    with running(lab, "--interval=1h", "--max-delete=100%"):
         wait_for(shows(lab, 1))
         outside = lab.base / "outside"
         outside.mkdir()
@@ -95,6 +95,33 @@ def test_a_folder_that_is_moved_in_and_out_is_seen(duckdb_lab: Lab) -> None:
         wait_for(shows(lab, 1, 2, 3))
         (lab.folder / "inside").rename(outside)
         wait_for(shows(lab, 1))
+
+
+def test_a_folder_that_is_renamed_is_not_taken_for_deletions(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    (lab.folder / "disk").mkdir()
+    for number in (2, 3):
+        lab.write(number, name=f"disk/{number}")
+    lab.follow()
+    with running(lab, "--interval=1h") as process:
+        wait_for(shows(lab, 1, 2, 3))
+        (lab.folder / "disk").rename(lab.base / "away")
+        assert process.stderr
+        line = process.stderr.readline()
+        assert "2 of 3 instances of" in line
+        assert "If they were deleted: --max-delete=100%" in line
+        lab.write(4)  # all else goes on
+        wait_for(shows(lab, 1, 2, 3, 4))
+        (lab.base / "away").rename(lab.folder / "disk2")
+        lab.write(5)
+        wait_for(shows(lab, 1, 2, 3, 4, 5))
+        (lab.folder / "1.dcm").unlink()  # few deletions are believed
+        wait_for(shows(lab, 2, 3, 4, 5))
+    (lab.folder / "disk2" / "2.dcm").unlink()
+    lab.sync()
+    assert (lab.code, lab.view()) == (0, [3, 4, 5])
+    assert lab.told(3) == ["first"]
 
 
 def test_a_sweep_catches_what_events_miss(duckdb_lab: Lab) -> None:

@@ -65,6 +65,7 @@ _BIGQUERY = Message(
         "schemaFlattened": Message("dicom.SchemaFlattened"),
         "schemaJson": Message("dicom.SchemaJSON"),
         "includeSourceStore": BOOL,
+        "changeDataCaptureConfig": Message("dicom.ChangeDataCaptureConfig"),
     },
     {"schema": ("schemaFlattened", "schemaJson")},
 )

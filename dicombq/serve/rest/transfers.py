@@ -63,6 +63,11 @@ def _table(call: Call, store: Store[Any], settings: Settings) -> Task:
     destination = call.message["bigqueryDestination"]
     if not destination.get("tableUri"):
         raise BadField("bigquery_destination.table_uri", "bigquery_destination.table_uri must be specified.")
+    if "changeDataCaptureConfig" in destination:
+        raise BadField(
+            "bigquery_destination.change_data_capture_config",
+            "change_data_capture_config is for tables that follow a store: stream_configs.",
+        )
     table = named_table(destination["tableUri"])
     form = ("schemaJson" in destination, destination.get("includeSourceStore", False))
     request = ExportRequest(

@@ -108,8 +108,10 @@ def test_a_patch_changes_what_its_mask_names(
 def test_a_patch_with_schemas_and_ways_of_delivery_is_kept(client: TestClient, scans: Path, tmp_path: Path) -> None:
     one = config(f"duckdb://{tmp_path}/x.duckdb/d.t", schemaJson={}) | {"dicombq": {"backfill": False}}
     two = config(f"duckdb://{tmp_path}/x.duckdb/d.u")
-    body = {"streamConfigs": [one, two]}
-    assert client.patch(f"{STORES}/my-store?updateMask=streamConfigs", json=body).json()["streamConfigs"] == [one, two]
+    latest = config(f"duckdb://{tmp_path}/x.duckdb/d.v", schemaJson={}, changeDataCaptureConfig={})
+    body = {"streamConfigs": [one, two, latest]}
+    changed = client.patch(f"{STORES}/my-store?updateMask=streamConfigs", json=body).json()
+    assert changed["streamConfigs"] == body["streamConfigs"]
 
 
 @pytest.mark.parametrize(

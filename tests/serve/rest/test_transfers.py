@@ -134,6 +134,11 @@ def test_files_are_exported_and_imported(client: TestClient, scans: Path, tmp_pa
         ("export", {}, "destination"),
         ("export", {"bigqueryDestination": {}}, "bigquery_destination.table_uri"),
         ("export", {"gcsDestination": {}}, "gcs_destination.uri_prefix"),
+        (
+            "export",
+            {"bigqueryDestination": {"tableUri": "bq://p.d.t", "schemaJson": {}, "changeDataCaptureConfig": {}}},
+            "bigquery_destination.change_data_capture_config",
+        ),
         ("import", {}, "gcs_source.uri"),
         ("import", {"gcsSource": {"uri": "/x/**", "mimeType": "x"}}, "gcs_source"),
         (
