@@ -23,7 +23,7 @@ MISSING = "pyspark and Java are not there: .ci/spark installs them"
 IS_THERE = bool(_SPEC and shutil.which("java"))
 _ROOT = Path(__file__).parents[1]
 _EXECUTOR = "CoarseGrainedExecutorBackend"
-_PATIENCE = 120.0  # seconds
+_PATIENCE = 300.0  # seconds
 
 
 @dataclass

@@ -155,7 +155,7 @@ def meanwhile(store: SlowFolder, attack: Callable[[], None], attempts: int) -> t
         finally:
             (store.gate / "closed").unlink()
 
-    thread = threading.Thread(target=wait_and_attack)
+    thread = threading.Thread(target=wait_and_attack, daemon=True)
     thread.start()
     return thread
 
@@ -204,8 +204,10 @@ def test_an_export_whose_driver_is_killed_is_gone_on_with_elsewhere_and_reads_no
         (tmp_path / "driver.log").open("wb") as log,
         subprocess.Popen([*command, *arguments], cwd=root, stdout=log, stderr=log) as driver,
     ):
-        wait_until(lambda: len(receipts()) >= 3 or driver.poll() is not None)
-        driver.kill()
+        try:
+            wait_until(lambda: len(receipts()) >= 3 or driver.poll() is not None)
+        finally:
+            driver.kill()
     accepted = len(receipts())
     assert 3 <= accepted < SLOW // 2
     wait_until(lambda: not spark_cluster.executors())  # whose driver is gone
