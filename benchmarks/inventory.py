@@ -9,7 +9,8 @@ from pathlib import Path
 from benchmarks.measure import Cost, run
 from benchmarks.table import markdown
 from dicombq.names import Parent
-from dicombq.stores.folder import FileRef, FolderStore
+from dicombq.stores.base import InstanceRef
+from dicombq.stores.folder import FolderStore
 from dicombq.streaming.inventory import Inventory, stream_folder
 from dicombq.streaming.readings import Reading
 
@@ -47,7 +48,7 @@ def _note(store: FolderStore, folder: Path) -> None:
             _note_one(inventory, number, ref, version)
 
 
-def _note_one(inventory: Inventory, number: int, ref: FileRef, version: str) -> None:
+def _note_one(inventory: Inventory, number: int, ref: InstanceRef, version: str) -> None:
     reading = Reading(ref, version)
     content = os.urandom(17)
     uids = (f"1.2.840.{number // 1000}", f"1.2.840.{number // 100}.1", f"1.2.840.{number}.1.1")

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests import gcs_server, proxy, s3_server
+from tests import gcs_server, proxy, pubsub_server, s3_server
 from tests import local_bigquery as local
 from tests import orthanc_server as orthanc_server_process
 from tests import spark_cluster as spark_cluster_processes
 from tests.fakes.bigquery import BigQueryFake
 from tests.fakes.bigquery_write import BigQueryWriteFake
 from tests.gcs_server import GcsBucket
+from tests.local_bigquery import LocalBigQuery
 from tests.orthanc_server import Orthanc
 from tests.proxy import Proxy
+from tests.pubsub_server import Telling
 from tests.s3_server import S3Bucket
 from tests.spark_cluster import Cluster
 
@@ -48,18 +50,26 @@ def bigquery_write(bigquery: BigQueryFake, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.fixture(scope="session")
-def local_bigquery_url(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[str]:
+def local_bigquery_server(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[LocalBigQuery]:
     if not local.EXECUTABLE:
         pytest.skip(local.MISSING)
     gcs_url = request.getfixturevalue("gcs_url") if gcs_server.EXECUTABLE else "http://127.0.0.1:4443"
-    with local.serve(local.EXECUTABLE, tmp_path_factory.mktemp("local-bigquery"), gcs_url) as url:
-        yield url
+    with local.serve(local.EXECUTABLE, tmp_path_factory.mktemp("local-bigquery"), gcs_url) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def local_bigquery_url(local_bigquery_server: LocalBigQuery) -> str:
+    return local_bigquery_server.url
 
 
 @pytest.fixture
-def local_bigquery(home: Path, local_bigquery_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def local_bigquery(home: Path, local_bigquery_server: LocalBigQuery, monkeypatch: pytest.MonkeyPatch) -> None:
     """An independent server in place of BigQuery."""
-    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", local_bigquery_url)
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", local_bigquery_server.url)
+    monkeypatch.setenv("BIGQUERY_STORAGE_EMULATOR_HOST", local_bigquery_server.address)
     monkeypatch.setattr("dicombq.warehouses.bigquery.MAX_GZIP_SIZE", 0)  # it reads no gzip
 
 
@@ -84,6 +94,22 @@ def gcs_proxy(gcs_bucket: GcsBucket, gcs_url: str, monkeypatch: pytest.MonkeyPat
     with proxy.serve(gcs_url) as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
         yield server
+
+
+@pytest.fixture(scope="session")
+def telling_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Telling]:
+    if not (gcs_server.EXECUTABLE and pubsub_server.IS_THERE):
+        pytest.skip(pubsub_server.MISSING)
+    with pubsub_server.serve(tmp_path_factory.mktemp("telling")) as server:
+        yield server
+
+
+@pytest.fixture
+def telling(home: Path, telling_server: Telling, monkeypatch: pytest.MonkeyPatch) -> Telling:
+    """A fake-gcs-server that tells an emulator of Pub/Sub what happens in its buckets."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", telling_server.gcs_url)
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", telling_server.host)
+    return telling_server
 
 
 @pytest.fixture(scope="session")

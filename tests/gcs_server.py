@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ EXECUTABLE = _executable()
 
 
 @contextlib.contextmanager
-def serve(executable: str, folder: Path) -> Iterator[str]:
-    """Run the server until the end of the block; give its URL."""
+def serve(executable: str, folder: Path, more: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Run the server, with more flags, until the end of the block; give its URL."""
     host = f"127.0.0.1:{free_port()}"
     flags = {
         "scheme": "http",
@@ -41,6 +41,7 @@ def serve(executable: str, folder: Path) -> Iterator[str]:
         "external-url": f"http://{host}",
         "public-host": host,
         "log-level": "warn",
+        **(more or {}),
     }
     command = [executable, *(f"-{name}={value}" for name, value in flags.items())]
     with running(command, f"http://{host}/storage/v1/b?project=p", folder / "log"):

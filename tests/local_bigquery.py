@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.processes import free_port, running
 
@@ -15,9 +16,16 @@ EXECUTABLE = os.environ.get("DICOMBQ_LOCAL_BIGQUERY")
 MISSING = "DICOMBQ_LOCAL_BIGQUERY does not name local-bigquery's executable"
 
 
+class LocalBigQuery(NamedTuple):
+    """A server that runs; `address` is of the Storage Write API, by gRPC."""
+
+    url: str
+    address: str
+
+
 @contextlib.contextmanager
-def serve(executable: str, folder: Path, gcs_url: str) -> Iterator[str]:
-    """Run the server until the end of the block; give its URL.
+def serve(executable: str, folder: Path, gcs_url: str) -> Iterator[LocalBigQuery]:
+    """Run the server until the end of the block.
 
     Parameters
     ----------
@@ -29,4 +37,4 @@ def serve(executable: str, folder: Path, gcs_url: str) -> Iterator[str]:
     command = [executable, "serve", "--host", "127.0.0.1", *ports, "--data-dir", str(folder / "data")]
     emulator = {"STORAGE_EMULATOR_HOST": gcs_url}
     with running(command, f"{url}/bigquery/v2/projects/p/datasets", folder / "log", emulator):
-        yield url
+        yield LocalBigQuery(url, f"127.0.0.1:{grpc_port}")

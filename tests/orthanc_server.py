@@ -16,20 +16,23 @@ from typing import Any
 from tests.processes import free_port, running
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+SENDER = shutil.which("storescu")
 EXECUTABLE = shutil.which("Orthanc")
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 
 MISSING = (
-    "Orthanc with its DICOMweb plugin and a C compiler are not there: apt-get install orthanc orthanc-dicomweb gcc"
+    "Orthanc with its DICOMweb plugin, dcmtk and a C compiler are not there: "
+    "apt-get install orthanc orthanc-dicomweb dcmtk gcc"
 )
-IS_THERE = bool(EXECUTABLE and COMPILER and PLUGIN.exists())
+IS_THERE = bool(EXECUTABLE and SENDER and COMPILER and PLUGIN.exists())
 
 
 @dataclass(frozen=True)
 class Orthanc:
-    """A running server, by the URL of its own interface."""
+    """A running server, by the URL of its own interface and the port at which it takes instances by C-STORE."""
 
     url: str
+    dicom_port: int
     _names: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -53,6 +56,18 @@ class Orthanc:
     def delete(self, key: str) -> None:
         """Delete an instance that was put here."""
         self._call("DELETE", self._names.pop(key))
+
+    def send(self, folder: Path) -> None:
+        """Store the files of a folder by C-STORE, in the order of their names."""
+        assert SENDER
+        files = sorted(str(path) for path in folder.iterdir())
+        subprocess.run([SENDER, "-aec", "ORTHANC", "127.0.0.1", str(self.dicom_port), *files], check=True)
+
+    def delete_instances(self, sop_uids: Iterable[str]) -> None:
+        """Delete instances by their SOP Instance UIDs, over the REST API."""
+        for uid in sop_uids:
+            for name in self._call("POST", "/tools/lookup", uid.encode()):
+                self._call("DELETE", name["Path"])
 
     def _takes(self, data: bytes) -> bool:
         try:
@@ -86,7 +101,11 @@ def serve(folder: Path, **configuration: Any) -> Iterator[Orthanc]:
         "HttpPort": int(url.rpartition(":")[2]),
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
-        "DicomServerEnabled": False,
+        "DicomPort": (dicom_port := free_port()),
+        "DicomCheckCalledAet": False,
+        "DicomAlwaysAllowStore": True,
+        "UnknownSopClassAccepted": True,
+        "OverwriteInstances": True,
         "Plugins": [str(PLUGIN)],
         "DicomWeb": {"Enable": True, "StudiesMetadata": "Full", "SeriesMetadata": "Full"},
         **configuration,
@@ -95,4 +114,4 @@ def serve(folder: Path, **configuration: Any) -> Iterator[Orthanc]:
     with running(
         [EXECUTABLE, str(folder / "orthanc.json")], f"{url}/system", folder / "log", {"LD_PRELOAD": str(shim)}
     ):
-        yield Orthanc(url)
+        yield Orthanc(url, dicom_port)

@@ -305,7 +305,8 @@ def _ended(output: Output, registered: RegisteredStore, synced: Synced) -> int:
     epilog="""\b
 Examples:
   dicombq stream run scans
-  dicombq stream run scans archive --interval=5m""",
+  dicombq stream run scans archive --interval=5m
+  dicombq stream run bucket --subscription=projects/my-project/subscriptions/scans""",
 )
 @click.argument("stores", metavar="STORE...", nargs=-1, required=True)
 @click.option(
@@ -314,7 +315,15 @@ Examples:
     default="60s",
     show_default=True,
     metavar="DURATION",
-    help="How often to look at the whole store. What happens in a local folder is seen at once all the same.",
+    help="How often to look at the whole store. What happens in a local folder, and what is sent to an Orthanc, is "
+    "seen at once all the same.",
+)
+@click.option(
+    "--subscription",
+    default="",
+    metavar="projects/P/subscriptions/S",
+    help="A Pub/Sub subscription that tells of what happens in a gs:// STORE, which is then seen within seconds; needs "
+    "pip install 'dicombq[pubsub]'.",
 )
 @click.option(
     "--health-file",
@@ -329,6 +338,7 @@ Examples:
 def run(
     output: Output,
     stores: tuple[str, ...],
+    subscription: str,
     interval: float,
     health_file: Path | None,
     max_delete: Callable[[int], int],
@@ -336,7 +346,7 @@ def run(
     project: str | None,
     location: str | None,
     dataset: str | None,
-) -> int:
+) -> None:
     """Follow each STORE until it is stopped by Ctrl-C or SIGTERM, which is its normal end.
 
     A file is read when it has stopped growing. A DuckDB file is open only while rows are written to it.
@@ -348,6 +358,7 @@ def run(
         run_streams(
             config.home(),
             registered,
+            subscription=subscription,
             interval=interval,
             limit=max_delete,
             lock_timeout=lock_timeout,
@@ -356,5 +367,3 @@ def run(
         )
     except KeyboardInterrupt:
         output.status("Stopped.")
-        return 0
-    return 1

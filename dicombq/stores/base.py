@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
@@ -75,6 +75,9 @@ class Skipped(Outcome):
 
     reason: str
 
+
+Versioned = tuple[InstanceRef, str] | Failure | Skipped
+"""Something in a store with its version: a text that is another one where the content may be."""
 
 Listed = InstanceRef | Failure | Skipped
 Result = Found | Failure | Skipped
@@ -195,14 +198,70 @@ class DivisibleStore(Store[RefT], Protocol[RefT]):
         ...
 
 
+@dataclass(frozen=True)
+class Known:
+    """What was known of a store when it was looked at the last time.
+
+    Parameters
+    ----------
+    position
+        Where its own log of changes ended then; empty where that is not known.
+    version
+        Tells what version a URI had; None where it was not there, or has to be looked at anew.
+    """
+
+    position: str
+    version: Callable[[str], str | None]
+
+
+NOTHING_KNOWN = Known("", lambda _uri: None)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a store's own log tells.
+
+    Parameters
+    ----------
+    position
+        Where the log ends; empty where the store has none.
+    places
+        Where something happened, for `FollowedStore.look`.
+    """
+
+    position: str = ""
+    places: Sequence[str] = ()
+
+
 class FollowedStore(Store[RefT], Protocol[RefT]):
     """A store that tells what has changed in it."""
 
     @property
     def folder(self) -> str | None:
-        """The local folder whose file-system events tell of changes; None where a store has to be polled."""
+        """The local folder whose file-system events tell of changes; None where there are none."""
         ...
 
-    def versions(self, prefix: str = "") -> Iterator[tuple[RefT, str] | Failure | Skipped]:
-        """Stream what `list` does, each with its version: a text that is another one where the content may be."""
+    def changes(self, position: str) -> Changes:
+        """Read the store's own log of changes from a position on; of an empty one only where the log ends."""
+        ...
+
+    def versions(self, known: Known = NOTHING_KNOWN) -> Iterator[Versioned]:
+        """Stream what `list` does, each with its version.
+
+        A store with a log of changes asks only about what is not known, or was told of since the known position.
+        """
+        ...
+
+    def look(self, places: Iterable[str]) -> Iterator[tuple[str, Iterable[Versioned] | None]]:
+        """Tell what is in some places now, as `versions` does; None for one where nothing is any more.
+
+        Parameters
+        ----------
+        places
+            As events name them: a path below a folder, the key of an object, what `changes` gives.
+
+        Yields
+        ------
+        The URI of each place, and what is there.
+        """
         ...

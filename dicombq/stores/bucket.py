@@ -20,11 +20,22 @@ from dicombq.names import ObjectUri, Parent, StoreName, parse_object_uri
 from dicombq.rows import part10
 from dicombq.rows.base import FarFile, Unreadable
 from dicombq.rows.record import Record
-from dicombq.stores.base import PLAIN, Failure, InstanceRef, Place, Result, StoreOptions
+from dicombq.stores.base import (
+    NOTHING_KNOWN,
+    PLAIN,
+    Changes,
+    Failure,
+    InstanceRef,
+    Known,
+    Place,
+    Result,
+    StoreOptions,
+    Versioned,
+)
 from dicombq.stores.filters import Filter
 from dicombq.stores.object_client import Changed, ObjectClient, ObjectRef, Refused, Unreachable, Unread
 from dicombq.stores.reading import Contents, Reading
-from dicombq.system.threads import Threads, interruptible
+from dicombq.system.threads import Threads, in_threads, interruptible
 
 THREADS = 32
 """Requests of one process at a time; with 30 ms for each that is about what a core can read."""
@@ -190,10 +201,24 @@ class BucketStore:
         """None: a bucket has to be polled."""
         return
 
-    def versions(self, prefix: str = "") -> Iterator[tuple[ObjectRef, str]]:
+    def changes(self, position: str) -> Changes:
+        """None: a bucket keeps no log."""
+        del position
+        return Changes()
+
+    def versions(self, known: Known = NOTHING_KNOWN) -> Iterator[tuple[ObjectRef, str]]:
         """Stream every object with its version: its generation or ETag, and its class."""
-        for ref in self.list(prefix):
-            yield ref, f"{ref.version} {ref.storage_class}"
+        del known
+        for ref in self.list():
+            yield ref, _version(ref)
+
+    def look(self, places: Iterable[str]) -> Iterator[tuple[str, Iterable[Versioned] | None]]:
+        """Tell what is under some keys of the bucket; those that are not below the root are left out."""
+        folder = f"{self.root.key}/" if self.root.key else ""
+        uris = [str(self.root.with_key(key)) for key in places if key == self.root.key or key.startswith(folder)]
+        states = in_threads((functools.partial(self._client.state, uri) for uri in uris), THREADS)
+        for uri, state in zip(uris, states, strict=True):
+            yield uri, [(state, _version(state))] if state else None
 
     @contextlib.contextmanager
     def original(self, ref: ObjectRef, updated: str) -> Iterator[Iterator[bytes]]:
@@ -235,6 +260,10 @@ class BucketStore:
         if isinstance(error, Refused):
             return Failure(ref, error.code, error.reason)
         return Failure(ref, "ABORTED", "the object changed while it was read")
+
+
+def _version(ref: ObjectRef) -> str:
+    return f"{ref.version} {ref.storage_class}"
 
 
 def _pieces(client: ObjectClient, ref: ObjectRef) -> Iterator[bytes]:

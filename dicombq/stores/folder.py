@@ -17,7 +17,20 @@ from dicombq.errors import Failed, InvalidArgument, NotFound, NotPermitted
 from dicombq.names import Parent, StoreName
 from dicombq.rows.base import Unreadable
 from dicombq.rows.record import Record
-from dicombq.stores.base import PLAIN, Failure, InstanceRef, Outcome, Place, Result, Skipped, StoreOptions
+from dicombq.stores.base import (
+    NOTHING_KNOWN,
+    PLAIN,
+    Changes,
+    Failure,
+    InstanceRef,
+    Known,
+    Outcome,
+    Place,
+    Result,
+    Skipped,
+    StoreOptions,
+    Versioned,
+)
 from dicombq.stores.filters import Filter
 from dicombq.stores.reading import Contents, Reading
 from dicombq.system.files import printable
@@ -168,12 +181,27 @@ class FolderStore:
         """The folder, which tells of what happens in it; None for a single file."""
         return self.source if self.root.is_dir() else None
 
-    def versions(self, prefix: str = "") -> Iterator[tuple[FileRef, str] | Failure | Skipped]:
+    def changes(self, position: str) -> Changes:
+        """None: a folder keeps no log."""
+        del position
+        return Changes()
+
+    def versions(self, known: Known = NOTHING_KNOWN) -> Iterator[Versioned]:
         """Stream every regular file with its version; errors are those of `list`.
 
         A file has another version where size, time or inode are others: one that was renamed over it with the time of
         the old one is another, one whose permissions were changed is not.
         """
+        del known
+        return self._versions("")
+
+    def look(self, places: Iterable[str]) -> Iterator[tuple[str, Iterator[Versioned] | None]]:
+        """Tell what is at some paths below the root: files, folders, or what is no longer there."""
+        for place in places:
+            path = os.path.join(self.source, place)
+            yield path, self._versions(place) if os.path.lexists(path) else None
+
+    def _versions(self, prefix: str) -> Iterator[Versioned]:
         for entry in self.list(prefix):
             if isinstance(entry, Outcome):
                 yield entry

@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dicombq.errors import InvalidArgument, NotFound, StateDamaged, StoreExists
 from dicombq.names import Parent, StoreName, is_object_uri, is_store_name, parse_object_uri, store_name
@@ -27,6 +27,9 @@ from dicombq.stores.bucket import BucketStore
 from dicombq.stores.folder import FolderStore
 from dicombq.system.files import make_folders, printable, storage_errors, sync_folder, write_atomic
 from dicombq.system.locks import FileLock, Holder
+
+if TYPE_CHECKING:
+    from dicombq.stores.dicomweb.store import DicomwebStore
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
 _WEB = re.compile(r"https?:/", re.IGNORECASE)
@@ -76,6 +79,20 @@ class RegisteredStore:
     def open(self) -> FollowedStore[Any]:
         """Open its source; errors are those of `open_store`."""
         return reopen_store(self.name, _open_source(self.source, self.name.parent, self.options).source, self.options)
+
+    def follow(self) -> FollowedStore[Any]:
+        """Open its source to follow it; a part of a bucket in which there is nothing any more is no error here.
+
+        An Orthanc is known by its REST API beside DICOMweb, and tells more than DICOMweb does.
+        """
+        if is_object_uri(self.source):
+            return reopen_store(self.name, self.source, self.options)
+        store = self.open()
+        if is_web_url(self.source):
+            from dicombq.stores.dicomweb.orthanc import orthanc_of  # noqa: PLC0415 - requests is slow to import
+
+            return orthanc_of(cast("DicomwebStore", store))
+        return store
 
 
 class StoreRegistry:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from dicombq.errors import TooManyGone
 from dicombq.operations.log import LogEntry
-from dicombq.stores.base import Failure, FollowedStore, InstanceRef, Skipped
+from dicombq.stores.base import NOTHING_KNOWN, Failure, FollowedStore, InstanceRef, Known, Skipped, Versioned
 from dicombq.streaming.destinations import Destination
-from dicombq.streaming.inventory import NEWEST, Inventory
+from dicombq.streaming.inventory import NEWEST, STALE, Inventory
 from dicombq.streaming.outbox import Outbox
 from dicombq.streaming.readings import Reading, chunks, read
-from dicombq.streaming.rows import Counts, Teller
+from dicombq.streaming.rows import Counts, Teller, too_many_gone
 from dicombq.system.times import now, to_microseconds
 from dicombq.table.mapping import MAX_ELEMENT_SIZE
 
@@ -73,7 +72,9 @@ class Pass:
             Where too many instances are gone; all other changes were noted.
         """
         self._begin()
-        self._list(self.store.versions(), self._seen_marks())
+        position = self.store.changes("").position  # taken before: what happens meanwhile is looked at again
+        before = NOTHING_KNOWN if reconcile else Known(self.inventory.meta("position") or "", self.inventory.version)
+        self._list(self.store.versions(before), self._seen_marks())
         self._read()
         with self.settling:
             self._note_suspects()
@@ -87,20 +88,20 @@ class Pass:
             known = "SELECT id FROM destinations WHERE adopted AND backfill_next > backfill_last"
             self.inventory.execute(f"DELETE FROM adopted WHERE destination IN ({known})")
             self.inventory.set_meta("complete", now())
+            self.inventory.set_meta("position", position)
             self.inventory.set_meta("catalogued", now())
 
-    def places(self, prefixes: Iterable[str]) -> None:
-        """Look at some places below the store's folder: files, folders, or what is no longer there.
+    def places(self, places: Iterable[str]) -> None:
+        """Look at some places that events named.
 
         The limit and its error are those of `whole`: a folder that was renamed is told of as one that was deleted.
         """
         self._begin()
-        for prefix in prefixes:
-            path = os.path.join(self.store.source, prefix)
-            if os.path.lexists(path):
-                self._list(self.store.versions(prefix), None)
+        for uri, entries in self.store.look(places):
+            if entries is not None:
+                self._list(entries, None)
             else:
-                below = os.fsencode(path)
+                below = os.fsencode(uri)
                 self.inventory.execute(
                     "INSERT OR IGNORE INTO gone SELECT id, uri FROM copies "
                     "WHERE uri = ? OR (uri > ? AND uri < ?) OR (uri > ? AND uri < ?)",
@@ -135,14 +136,16 @@ class Pass:
         (last,) = self.inventory.one("SELECT coalesce(max(id), 0) FROM copies")
         return bytearray(last + 1)
 
-    def _list(self, entries: Iterator[tuple[InstanceRef, str] | Failure | Skipped], marks: bytearray | None) -> None:
+    def _list(self, entries: Iterable[Versioned], marks: bytearray | None) -> None:
         """Find what has another version than the inventory; with marks, what it has and the store has not, too."""
         todo: list[tuple[str, str]] = []
         look_up = self.inventory.execute
         for entry in entries:
             if isinstance(entry, Failure):
+                uri = os.fsencode(entry.ref.uri)
                 self._failed(entry)
-                self._unseen.append(os.fsencode(entry.ref.uri))
+                self._unseen.append(uri)
+                self.inventory.execute("UPDATE copies SET version = ? WHERE uri = ?", [STALE, uri])
             elif not isinstance(entry, Skipped):
                 ref, version = entry
                 known = look_up("SELECT id, version FROM copies WHERE uri = ?", (os.fsencode(ref.uri),)).fetchone()
@@ -209,10 +212,10 @@ class Pass:
         known = self.inventory.one("SELECT id, instance FROM copies WHERE uri = ?", [reading.uri])
         if reading.failure:
             self._failed(reading.failure)
-            if reading.is_transient:
-                return None
             if known:  # its last row stands until it can be read again
-                self.inventory.execute("UPDATE copies SET version = ? WHERE id = ?", [reading.version, known[0]])
+                version = STALE if reading.is_transient else reading.version
+                self.inventory.execute("UPDATE copies SET version = ? WHERE id = ?", [version, known[0]])
+            if known or reading.is_transient:
                 return None
         else:
             self.inventory.execute("DELETE FROM failures WHERE uri = ?", [reading.uri])
@@ -389,12 +392,3 @@ _DEAD = f"alive AND NOT EXISTS ({_REMAINING})"
 _NEXT_SUSPECTS = (
     f"SELECT instance FROM suspects JOIN instances ON id = instance WHERE NOT EXISTS ({_REMAINING}) LIMIT {_AT_ONCE}"
 )
-
-
-def too_many_gone(gone: int, total: int, source: str) -> TooManyGone:
-    """Say that so many deletions are not believed."""
-    return TooManyGone(
-        f"{gone:,} of {total:,} instances of [{source}] are gone, more than --max-delete allows; none was marked "
-        "deleted",
-        "Check that its disk is mounted. If they were deleted: --max-delete=100%.",
-    )

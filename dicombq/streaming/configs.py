@@ -176,7 +176,7 @@ def prepare(configs: Sequence[StreamConfig], lock_timeout: float | None = None) 
 
 def _check_way(config: StreamConfig) -> None:
     if config.captures and not config.destination.schema_json:
-        raise InvalidArgument("change data capture is for --schema=json only", "Add --schema=json.")
+        raise InvalidArgument("change data capture needs the JSON schema", "Add --schema=json.")
     if config.captures and config.insert:
         raise InvalidArgument(
             "change data capture brings its rows in a way of its own, within seconds", "Leave out --delivery=insert."

@@ -20,6 +20,8 @@ from dicombq.system.threads import wait_for
 from dicombq.warehouses.base import Warehouse
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+_REST = 2.0
+"""How much longer it rests after a delivery than that took: DuckDB takes the longer, the more rows a table has."""
 
 
 class Courier:
@@ -95,7 +97,7 @@ class Courier:
                 self._wake.wait()
 
     def _try(self, delivery: Delivery) -> None:
-        before = delivery.delivered
+        before, begun = delivery.delivered, time.monotonic()
         self.error = None
         try:
             with inventory_errors(self._folder):
@@ -111,7 +113,7 @@ class Courier:
             delivery.note_error(self.error)
         self.delivered, self.parked = delivery.delivered, delivery.parked
         if delivery.delivered > before:
-            self._wait(self._spacing)
+            self._wait(max(self._spacing, _REST * (time.monotonic() - begun)))
 
     def _wait(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -85,6 +85,9 @@ CREATE TABLE parked (
 _UPGRADES = (CATALOGUE,)
 """What an inventory of version 1 lacks, version by version."""
 
+STALE = "?"
+"""The version of what has to be read again, whatever its version is now."""
+
 _VERSION = 1 + len(_UPGRADES)
 
 NEWEST = "updated DESC, uri DESC"
@@ -189,6 +192,11 @@ class Inventory:
             yield
         finally:
             self.execute("ROLLBACK")
+
+    def version(self, uri: str) -> str | None:
+        """Tell what version something in the store had; None where it is unknown, or has to be read again."""
+        row = self.one("SELECT version FROM copies WHERE uri = ?", [os.fsencode(uri)])
+        return row[0] if row and row[0] != STALE else None
 
     def meta(self, key: str) -> str | None:
         """Read a value that is noted once for the stream."""

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dicombq.errors import TooManyGone
 from dicombq.stores.lines import deletion_line
 from dicombq.streaming import catalogue
 from dicombq.streaming.destinations import Destination
@@ -178,3 +179,12 @@ class Teller:
         if updated is not None and updated >= following:
             return updated
         return max(to_microseconds(now()), following)
+
+
+def too_many_gone(gone: int, total: int, source: str) -> TooManyGone:
+    """Say that so many deletions are not believed."""
+    return TooManyGone(
+        f"{gone:,} of {total:,} instances of [{source}] are gone, more than --max-delete allows; none was marked "
+        "deleted",
+        "Check that its disk is mounted. If they were deleted: --max-delete=100%.",
+    )

@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dicombq.errors import DicombqError, Internal
+from dicombq.names import parse_object_uri
 from dicombq.operations.log import LogEntry
 from dicombq.stores.registry import RegisteredStore, StoreRegistry
 from dicombq.streaming.changes import Limit
 from dicombq.streaming.configs import followers
 from dicombq.streaming.destinations import Destination
 from dicombq.streaming.inventory import Inventory, inventory_errors
+from dicombq.streaming.notifications import check_subscription, notices
 from dicombq.streaming.stream import Stream, open_stream
-from dicombq.streaming.watch import poll, watch
+from dicombq.streaming.watch import News, poll, read_log, watch
 from dicombq.system.files import write_atomic
 from dicombq.system.notify import notify
 from dicombq.system.signals import held_back
@@ -39,6 +42,10 @@ class Runner:
         Is told of what happens, a line each.
     needs_tables
         Whether it is an error that no table follows the store.
+    subscription
+        Of Pub/Sub, which tells of the store's bucket; empty where there is none.
+    error
+        Why it ended, if nobody stopped it.
     """
 
     stream: Stream
@@ -47,6 +54,8 @@ class Runner:
     stop: threading.Event
     tell: Callable[[str], None]
     needs_tables: bool = True
+    subscription: str = ""
+    error: DicombqError | None = None
     ready: threading.Event = field(default_factory=threading.Event)
     health: dict[str, Any] = field(default_factory=dict)
     _destinations: Sequence[Destination] | None = None
@@ -63,17 +72,18 @@ class Runner:
             with Inventory(self.stream.folder) as inventory:
                 self.sweep(inventory)
                 self.ready.set()
-                for places in self._events():
-                    if self.stop.is_set():
-                        return
-                    if places is None:
-                        self.sweep(inventory)
-                    else:
-                        self._look(inventory, places, self.limit)
+                with contextlib.closing(self._events(inventory)) as events:
+                    for news in events:
+                        if self.stop.is_set():
+                            return
+                        if news is None:
+                            self.sweep(inventory)
+                        else:
+                            self._look(inventory, news, self.limit)
         except Exception as error:  # noqa: BLE001 - a thread that ends has to say why
-            self._failed(
-                error if isinstance(error, DicombqError) else Internal(f"internal error ({type(error).__name__})")
-            )
+            name = type(error).__name__
+            self.error = error if isinstance(error, DicombqError) else Internal(f"internal error ({name})")
+            self._note(self.error)
             self.stop.set()
         finally:
             self.ready.set()
@@ -86,20 +96,30 @@ class Runner:
         registered = StoreRegistry(self.stream.home).get(self.stream.registered.name)
         if registered.stream_configs != self.stream.registered.stream_configs:
             self.sweep(inventory)
-        self._look(inventory, places, lambda total: total)
+        self._look(inventory, News(places), lambda total: total)
 
-    def _events(self) -> Iterator[list[str] | None]:
-        """Stream what to look at; where the folder is gone, sweep until it is there again."""
+    def _events(self, inventory: Inventory) -> Generator[News | None]:
+        """Stream what to look at; a store that cannot be opened is waited for."""
         while not self.stop.is_set():
-            folder = None
-            with contextlib.suppress(DicombqError):
-                folder = self.stream.open_store().folder
-            if folder is None:
+            try:
+                store = self.stream.registered.follow()
+                has_log = not store.folder and store.changes("").position
+            except DicombqError:  # a sweep says so
                 yield from self._one_sweep()
                 continue
-            with contextlib.suppress(FileNotFoundError):
-                yield from watch(folder, self.stop, self.interval)
-            yield None  # the folder is another one
+            if self.subscription:
+                bucket = parse_object_uri(store.source).bucket
+                yield from notices(self.subscription, bucket, self.stop, self.interval)
+            elif store.folder:
+                with contextlib.suppress(FileNotFoundError):
+                    yield from watch(store.folder, self.stop, self.interval)
+                yield None  # the folder is another one
+            elif has_log:
+                noted = lambda: inventory.meta("position") or ""  # noqa: E731 - as short as its use
+                note = partial(inventory.set_meta, "position")
+                yield from read_log(store, noted, note, self.stop, self.interval)
+            else:
+                yield from self._one_sweep()
 
     def _one_sweep(self) -> Iterator[None]:
         for _ in poll(self.stop, self.interval):
@@ -121,10 +141,11 @@ class Runner:
                 look.backfill(each)
             look.whole()
 
-    def _look(self, inventory: Inventory, places: Sequence[str], limit: Limit) -> None:
+    def _look(self, inventory: Inventory, news: News, limit: Limit) -> None:
         if self._destinations is not None:
             with self._errors(mended="error" not in self.health):  # only a sweep tells that all is well again
-                self.stream.look(inventory, self._destinations, limit).places(places)
+                self.stream.look(inventory, self._destinations, limit).places(news.places)
+                news.noted()
 
     @contextlib.contextmanager
     def _errors(self, *, mended: bool) -> Iterator[None]:
@@ -148,8 +169,11 @@ class Runner:
 
     def _failed(self, error: DicombqError) -> None:
         if self.health.get("error") != error.message:
-            self.stream.log([LogEntry("ERROR", error.status, self.stream.registered.source, "", error.message)])
             self.tell(f"[{self.name}] {error.message}. {error.hint}".strip())
+            self._note(error)
+
+    def _note(self, error: DicombqError) -> None:
+        self.stream.log([LogEntry("ERROR", error.status, self.stream.registered.source, "", error.message)])
         self.health = self.health | {"error": error.message}
 
 
@@ -157,6 +181,7 @@ def run_streams(
     home: Path,
     stores: Sequence[RegisteredStore],
     *,
+    subscription: str,
     interval: float,
     limit: Limit,
     lock_timeout: float | None,
@@ -165,19 +190,35 @@ def run_streams(
 ) -> None:
     """Run streams until the process is interrupted; systemd and a health file are told how they are.
 
+    Parameters
+    ----------
+    subscription
+        Of Pub/Sub, for a single store; empty where there is none.
+
     Raises
     ------
     FailedPrecondition
         Where no table follows one of the stores.
     Locked
         Where another process runs one of them.
+    DicombqError
+        Where one of them cannot go on.
     """
+    if subscription:
+        check_subscription(subscription, stores)
     for store in stores:
         followers(store)
     stop = threading.Event()
     with contextlib.ExitStack() as streams:
         runners = [
-            Runner(streams.enter_context(open_stream(home, store, lock_timeout)), interval, limit, stop, tell)
+            Runner(
+                streams.enter_context(open_stream(home, store, lock_timeout)),
+                interval,
+                limit,
+                stop,
+                tell,
+                subscription=subscription,
+            )
             for store in stores
         ]
         with held_back():
@@ -191,6 +232,9 @@ def run_streams(
             stop.set()
             for thread in threads:
                 thread.join(1.0)
+    for runner in runners:
+        if runner.error:
+            raise runner.error
 
 
 def _attend(runners: Sequence[Runner], stop: threading.Event, health_file: Path | None) -> None:

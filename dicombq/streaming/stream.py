@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.errors import DicombqError
-from dicombq.names import StoreName, is_object_uri
+from dicombq.names import StoreName
 from dicombq.operations.log import LogEntry, timed, write_lines
-from dicombq.stores.base import FollowedStore
-from dicombq.stores.registry import RegisteredStore, StoreRegistry, reopen_store
+from dicombq.stores.registry import RegisteredStore, StoreRegistry
 from dicombq.streaming.adoption import adopt
 from dicombq.streaming.changes import Limit, Pass, Progress
 from dicombq.streaming.configs import configs_of, followers, is_numbered
 from dicombq.streaming.courier import Courier
 from dicombq.streaming.destinations import Destination, take_up
-from dicombq.streaming.inventory import Inventory, inventory_errors, stream_folder
+from dicombq.streaming.inventory import STALE, Inventory, inventory_errors, stream_folder
 from dicombq.streaming.outbox import discard_unused
 from dicombq.streaming.rows import Counts
 from dicombq.system.files import open_private
@@ -141,7 +140,7 @@ class Stream:
             destinations = {each.id: each for each in self.begin(inventory)}
             look = self.look(inventory, list(destinations.values()), lambda total: total)
             parked = inventory.execute("SELECT destination, instance FROM parked").fetchall()
-            inventory.execute("UPDATE copies SET version = '' WHERE uri IN (SELECT uri FROM failures)")
+            inventory.execute("UPDATE copies SET version = ? WHERE uri IN (SELECT uri FROM failures)", [STALE])
             look.again((destinations[number], instance) for number, instance in parked)
             return Synced(look.counts, self._finish(inventory))
 
@@ -155,7 +154,7 @@ class Stream:
                 if not inventory.one("SELECT adopted FROM destinations WHERE id = ?", [each.id])[0]:
                     adopt(inventory, each, open_warehouse(each.config.table, self.lock_timeout))
             look = Pass(
-                self.open_store(),
+                self.registered.follow(),
                 inventory,
                 destinations,
                 limit,
@@ -187,13 +186,6 @@ class Stream:
             courier.prepared.wait(_READY)
         return destinations
 
-    def open_store(self) -> FollowedStore[Any]:
-        """Open the source; a part of a bucket in which there is nothing any more is no error here."""
-        registered = self.registered
-        if is_object_uri(registered.source):
-            return reopen_store(registered.name, registered.source, registered.options)
-        return registered.open()
-
     def wake(self) -> None:
         """Tell the couriers that there are rows."""
         for courier in list(self.couriers.values()):  # others may be taken up meanwhile
@@ -209,7 +201,7 @@ class Stream:
 
     def look(self, inventory: Inventory, destinations: Sequence[Destination], limit: Limit) -> Pass:
         """Make a pass, which may go on at the same time as others of this stream."""
-        return Pass(self.open_store(), inventory, destinations, limit, self.log, self.wake, self.settling)
+        return Pass(self.registered.follow(), inventory, destinations, limit, self.log, self.wake, self.settling)
 
     @staticmethod
     def _look(look: Pass, *, reconcile: bool) -> None:

@@ -1,12 +1,20 @@
-"""Which places of a folder have changed, as the file system tells it: each one when it has stopped changing."""
+"""Which places of a store have changed, as the file system or the store's own log tells it.
+
+A place in a folder is told of when it has stopped changing.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from dicombq.errors import DicombqError
+from dicombq.stores.base import FollowedStore
 
 _QUIET = 1.0
 """Seconds for which a file must stay as it is, and a deletion wait for the other half of a move."""
@@ -15,7 +23,29 @@ _LOOK = 0.25
 _MOST = 100_000
 """Places that are remembered; with more of them the next sweep is as good."""
 
+_ASK = 1.0
+"""Seconds between two questions for a store's log."""
+
+_AGAIN = 10.0
+"""Seconds until a store that does not answer is asked again."""
+
 Print = tuple[int, int, int] | None
+
+
+@dataclass(frozen=True)
+class News:
+    """Places where something happened.
+
+    Parameters
+    ----------
+    places
+        For `dicombq.stores.base.FollowedStore.look`.
+    noted
+        Is to be called when what is there now is noted in the inventory.
+    """
+
+    places: Sequence[str]
+    noted: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -64,7 +94,7 @@ class Quiet:
             return False
 
 
-def watch(folder: str, stop: threading.Event, interval: float) -> Iterator[list[str] | None]:
+def watch(folder: str, stop: threading.Event, interval: float) -> Iterator[News | None]:
     """Stream the places that changed, whenever some are quiet; None when it is time for a sweep.
 
     It ends where the folder becomes another one, whose events it would not get.
@@ -88,9 +118,38 @@ def watch(folder: str, stop: threading.Event, interval: float) -> Iterator[list[
         for _, path in change:
             quiet.add(path)
         if places := quiet.take():
-            yield places
+            yield News(places)
         if not quiet.is_there():
             return
+        if time.monotonic() >= sweep:
+            yield None
+            sweep = time.monotonic() + interval
+
+
+def read_log(
+    store: FollowedStore[Any],
+    noted: Callable[[], str],
+    note: Callable[[str], None],
+    stop: threading.Event,
+    interval: float,
+) -> Iterator[News | None]:
+    """Stream what a store's own log tells; None when it is time for a sweep, which also says what is wrong.
+
+    Parameters
+    ----------
+    noted, note
+        Give and take the position up to which all is in the inventory.
+    """
+    sweep = time.monotonic() + interval
+    while not stop.wait(_ASK):
+        try:
+            changes = store.changes(noted())
+        except DicombqError:
+            sweep = 0.0
+            stop.wait(min(interval, _AGAIN))
+        else:
+            if changes.places:
+                yield News(changes.places, partial(note, changes.position))
         if time.monotonic() >= sweep:
             yield None
             sweep = time.monotonic() + interval

@@ -38,7 +38,7 @@ _CODES = {
 class BigQueryWriteFake:
     """The server; its `address` is for BIGQUERY_STORAGE_EMULATOR_HOST.
 
-    Faults are those of the fake whose tables it writes to, for the method "AppendRows".
+    Faults and what is forbidden are those of the fake whose tables it writes to, for the method "AppendRows".
 
     Attributes
     ----------
@@ -46,12 +46,18 @@ class BigQueryWriteFake:
         How many rows each request had.
     refused
         Values of SOPInstanceUID whose rows are refused as corrupt.
+    unknown
+        Columns that this server has not heard of yet, though the table has them.
+    is_mute
+        Whether it ends each stream without an answer.
     """
 
     def __init__(self, tables: BigQueryFake) -> None:
         self._tables = tables
         self.requests: list[int] = []
         self.refused: set[str] = set()
+        self.unknown: set[str] = set()
+        self.is_mute = False
         self._versions: dict[tuple[str, str, tuple[Any, ...]], tuple[int, ...]] = {}
         self._server = grpc.server(
             ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", 2 * _MAX_REQUEST)]
@@ -75,6 +81,10 @@ class BigQueryWriteFake:
         self, requests: Iterator[types.AppendRowsRequest], context: grpc.ServicerContext
     ) -> Iterator[types.AppendRowsResponse]:
         for request in requests:
+            if self.is_mute:
+                return
+            if "AppendRows" in self._tables.forbidden:
+                context.abort(grpc.StatusCode.PERMISSION_DENIED, "bigquery.tables.updateData denied")
             fault = self._tables.next_fault("AppendRows")
             if fault in _CODES and fault is not Fault.LOSE_ANSWER:
                 context.abort(_CODES[fault], "a fault of the test")
@@ -101,7 +111,7 @@ class BigQueryWriteFake:
         if not key:
             return _refusal(code_pb2.FAILED_PRECONDITION, "the table has no primary key")
         descriptor = request.proto_rows.writer_schema.proto_descriptor
-        unknown = {f.name for f in descriptor.field} - {f["name"] for f in table.schema}
+        unknown = {f.name for f in descriptor.field} - ({f["name"] for f in table.schema} - self.unknown)
         if unknown - {_CHANGE_TYPE, _CHANGE_SEQUENCE}:
             return _refusal(
                 code_pb2.INVALID_ARGUMENT,

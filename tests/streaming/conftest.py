@@ -13,6 +13,7 @@ from dicombq.cli.main import main
 from dicombq.names import DuckdbTable
 from tests.fakes.bigquery import BigQueryFake
 from tests.instances import write_instance
+from tests.stores.conftest import Place
 from tests.streaming.tables import bigquery_table, numbers, rows_of, told, view_of
 from tests.tables import Row
 
@@ -90,6 +91,17 @@ class Lab:
     def told(self, number: int) -> list[str]:
         """Give what the table was told of an instance."""
         return told(self.rows(), number)
+
+
+def lab_of(place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Lab:
+    """Make a lab in which a place is followed by a table of DuckDB."""
+    return Lab(tmp_path, tmp_path, DuckdbTable(tmp_path / "w.duckdb", "d", "t"), capsys, place.uri)
+
+
+def bytes_of(tmp_path: Path, number: int, text: str = "first", **attributes: Any) -> bytes:
+    """Make an instance that an Orthanc takes, too."""
+    path = write_instance(tmp_path / "new", number, StudyDescription=text, **{"PatientID": "1"} | attributes)
+    return path.read_bytes()
 
 
 @pytest.fixture(params=["duckdb", "fake"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dicombq.errors import FailedPrecondition, InvalidArgument
+from dicombq.errors import FailedPrecondition, InvalidArgument, NotPermitted, Temporary
 from dicombq.names import DuckdbTable
 from tests.fakes.bigquery import BigQueryFake, Fault
 from tests.fakes.bigquery_write import BigQueryWriteFake
@@ -223,6 +223,42 @@ def test_what_fails_for_long_comes_later(
     lab.write(1, "third")
     lab.sync()
     assert (lab.code, latest_of(lab.table)) == (0, {1: "third", 2: "first"})
+
+
+@pytest.mark.parametrize("lab", ["fake"], indirect=True)
+@pytest.mark.parametrize("trouble", ["columns that are not known yet", "no answer"])
+def test_rows_that_bigquery_does_not_take_yet_are_not_parked(
+    captured: Lab, bigquery_write: BigQueryWriteFake, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = captured
+    monkeypatch.setattr("dicombq.warehouses.bigquery.PATIENCE", 0.1)
+    lab.write(2)
+    bigquery_write.is_mute = trouble == "no answer"
+    bigquery_write.unknown = set() if bigquery_write.is_mute else {"StorageClass"}
+    lab.sync()
+    assert lab.code == Temporary.exit_code
+    assert bigquery_write.is_mute or "does not know its new columns yet" in lab.err
+    described = lab.describe()
+    assert (described["parked"], described["pending"]) == (0, 1)
+    bigquery_write.unknown, bigquery_write.is_mute = set(), False
+    lab.sync()
+    assert (lab.code, latest_of(lab.table)) == (0, {1: "first", 2: "first"})
+
+
+@pytest.mark.parametrize("lab", ["fake"], indirect=True)
+def test_who_may_not_write_is_told_and_nothing_is_parked(captured: Lab, bigquery: BigQueryFake) -> None:
+    lab = captured
+    lab.write(2, PatientName="Canary^Bird")
+    bigquery.forbidden.add("AppendRows")
+    lab.sync()
+    assert lab.code == NotPermitted.exit_code
+    assert "roles/bigquery.dataEditor" in lab.err
+    described = lab.describe()
+    assert (described["parked"], described["pending"]) == (0, 1)
+    assert "Canary" not in str(described) + lab.err
+    bigquery.forbidden.clear()
+    lab.sync()
+    assert (lab.code, latest_of(lab.table)) == (0, {1: "first", 2: "first"})
 
 
 @pytest.mark.parametrize("lab", ["fake"], indirect=True)

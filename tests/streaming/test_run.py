@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
 import shutil
 import signal
@@ -12,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 from dicombq.errors import Locked
@@ -20,43 +18,8 @@ from dicombq.names import DuckdbTable
 from tests.fakes.bigquery_write import BigQueryWriteFake
 from tests.instances import write_instance
 from tests.streaming.conftest import Lab
+from tests.streaming.running import KILLS, LONG, running, runs, shows, wait_for
 from tests.streaming.tables import bigquery_table, check_history, latest_of, let_follow, numbers, rows_of, view_of
-
-KILLS = 100 if os.environ.get("DICOMBQ_LONG_PROOFS") else 15
-_LONG = 60.0
-
-
-@contextlib.contextmanager
-def running(lab: Lab, *options: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Run the stream in a process of its own until the end of the block."""
-    command = [sys.executable, "-m", "dicombq", "stream", "run", str(lab.folder), *options]
-    with subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until something holds that must come to hold."""
-    deadline = time.monotonic() + _LONG
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come"
-        time.sleep(0.1)
-
-
-def shows(lab: Lab, *expected: int) -> Callable[[], bool]:
-    """Make the condition that the view shows these instances."""
-
-    def look() -> bool:
-        try:
-            return lab.view() == list(expected)
-        except Exception as error:  # while it is written, DuckDB lets nobody in
-            if "lock" not in str(error):
-                raise
-            return False
-
-    return look
 
 
 def test_what_happens_in_a_folder_comes_to_the_table(lab: Lab) -> None:
@@ -78,6 +41,22 @@ def test_what_happens_in_a_folder_comes_to_the_table(lab: Lab) -> None:
     lab.sync()
     assert lab.view() == [2, 3]
     check_history(lab.rows())
+
+
+def test_the_latest_versions_come_to_bigquery_without_waiting_for_a_load(
+    duckdb_lab: Lab, bigquery_write: BigQueryWriteFake
+) -> None:
+    lab = duckdb_lab
+    table = bigquery_table()
+    lab.write(1)
+    lab.write(2)
+    lab.follow("--schema=json", "--change-data-capture", tables=(table,))
+    with running(lab, "--interval=1h"):
+        wait_for(lambda: latest_of(table) == {1: "first", 2: "first"})
+        lab.write(1, "second")
+        wait_for(lambda: latest_of(table) == {1: "second", 2: "first"})
+        (lab.folder / "2.dcm").unlink()
+        wait_for(lambda: latest_of(table) == {1: "second"})
 
 
 def test_a_folder_that_is_moved_in_and_out_is_seen(duckdb_lab: Lab) -> None:
@@ -210,7 +189,7 @@ def test_systemd_and_a_health_file_are_told(duckdb_lab: Lab) -> None:
     health = lab.base / "health.json"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.bind(str(lab.base / "notify"))
-        channel.settimeout(_LONG)
+        channel.settimeout(LONG)
         with running(lab, f"--health-file={health}", NOTIFY_SOCKET=str(lab.base / "notify")) as process:
             while channel.recv(100) != b"READY=1":
                 pass
@@ -241,7 +220,7 @@ def test_kills_at_any_moment_lose_nothing(duckdb_lab: Lab, bigquery_write: BigQu
     present: dict[int, str] = {}
     for number in range(KILLS):
         with running(lab, "--interval=1s") as process:
-            wait_for(lambda: _runs(lab))
+            wait_for(lambda: runs(lab))
             end = time.monotonic() + chance.uniform(0.0, 2.5)
             while time.monotonic() < end:
                 _disturb(lab, chance, present)
@@ -275,10 +254,6 @@ def _disturb(lab: Lab, chance: random.Random, present: dict[int, str]) -> None:
     for path in lab.folder.glob(f"{number}-*"):
         path.unlink()
     lab.write(number, present[number], name=f"{number}-0")
-
-
-def _runs(lab: Lab) -> bool:
-    return lab.run("stream", "describe", str(lab.folder))["dicombq"]["running"] is not None
 
 
 def _is_in_the_middle(lab: Lab, chance: random.Random, present: dict[int, str]) -> bool:

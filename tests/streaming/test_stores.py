@@ -1,4 +1,4 @@
-"""Streams of stores that have to be polled: a bucket, a DICOMweb server."""
+"""Streams of stores that have to be polled: buckets, archives."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from dicombq.names import DuckdbTable
-from tests.instances import write_instance
 from tests.stores.conftest import Place
-from tests.streaming.conftest import Lab
+from tests.streaming.conftest import Lab, bytes_of, lab_of
 from tests.streaming.tables import check_history
 
 GONE = "--max-delete=100%"
@@ -20,15 +19,6 @@ GONE = "--max-delete=100%"
 def bucket(request: pytest.FixtureRequest) -> Place:
     place: Place = request.getfixturevalue(request.param)
     return place
-
-
-def lab_of(place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Lab:
-    return Lab(tmp_path, tmp_path, DuckdbTable(tmp_path / "w.duckdb", "d", "t"), capsys, place.uri)
-
-
-def bytes_of(tmp_path: Path, number: int, text: str = "first") -> bytes:
-    path = write_instance(tmp_path / "new", number, StudyDescription=text, PatientID="1")
-    return path.read_bytes()
 
 
 def test_a_bucket_is_followed(bucket: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,25 +46,6 @@ def test_a_bucket_is_followed(bucket: Place, tmp_path: Path, capsys: pytest.Capt
     assert (lab.code, lab.view()) == (4, [1, 2, 4])
     lab.sync(GONE)
     assert (lab.code, lab.view()) == (0, [])
-    check_history(lab.rows())
-
-
-def test_a_server_is_followed(orthanc: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lab = lab_of(orthanc, tmp_path, capsys)
-    for number in (1, 2, 3):
-        orthanc.put(f"{number}.dcm", bytes_of(tmp_path, number))
-    lab.run("export", "bq", orthanc.uri, f"--bq-table={lab.table}")
-    lab.follow()
-    orthanc.put("4.dcm", bytes_of(tmp_path, 4))
-    orthanc.delete("2.dcm")
-    lab.sync("--reconcile")
-    assert lab.view() == [1, 3, 4]
-    assert len(lab.rows()) == 5  # the export's were adopted
-    orthanc.delete("3.dcm")
-    orthanc.put("2.dcm", bytes_of(tmp_path, 2, "again"))
-    lab.sync()
-    assert lab.view() == [1, 2, 4]
-    assert lab.told(2) == ["first", "DELETE", "again"]
     check_history(lab.rows())
 
 

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import NamedTuple, TypeVar
 
 from dicombq.errors import DicombqError, Failed, NotFound, NotPermitted
-from dicombq.stores.base import Failure
+from dicombq.stores.base import Failure, InstanceRef
 from dicombq.stores.dicomweb.search import Item, Repeats, Search, can_be_asked_for, path_of
 from dicombq.system.threads import in_threads
 
@@ -53,11 +53,16 @@ class DicomwebRef(NamedTuple):
         return self.base + self.path
 
 
-def failure_of(ref: DicomwebRef, error: DicombqError) -> Failure:
+def failure_of(ref: InstanceRef, error: DicombqError) -> Failure:
     """Make a failure of what a server says of a study, a series or an instance."""
     if isinstance(error, NotFound):
         return Failure(ref, "NOT_FOUND", "listed, but the server does not have it, or several with the same UIDs")
     return Failure(ref, "PERMISSION_DENIED" if isinstance(error, NotPermitted) else "UNAVAILABLE", error.message)
+
+
+def unnamed(ref: InstanceRef) -> Failure:
+    """Make a failure of what is listed, and cannot be read for that."""
+    return Failure(ref, "INVALID_ARGUMENT", "listed without UIDs to ask for it by")
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class Listing:
         """List a study at once; series by series where that does not give what the server counts."""
         items: list[Item] = []
         if not can_be_asked_for(study.uids):
-            yield self._unnamed(study)
+            yield unnamed(self._ref(study.uids))
             return
         try:
             for page in self.search.pages("instances", *study.uids, total=study.total):
@@ -145,7 +150,7 @@ class Listing:
     def _series(self, series: Item) -> Iterator[DicomwebRef | Failure]:
         items: list[Item] = []
         if not can_be_asked_for(series.uids):
-            yield self._unnamed(series)
+            yield unnamed(self._ref(series.uids))
             return
         fault = None
         try:
@@ -168,7 +173,7 @@ class Listing:
             if can_be_asked_for(item.uids):
                 yield self._ref(item.uids, siblings[item.uids[1]])
             else:
-                yield self._unnamed(item)
+                yield unnamed(self._ref(item.uids))
 
     def _ref(self, uids: tuple[str, ...], siblings: int = 0) -> DicomwebRef:
         study, series, instance = (*uids, "", "")[:3]
@@ -184,9 +189,6 @@ class Listing:
             "UNAVAILABLE",
             f"the server counts {item.total:,} instances here, and lists {count:,}",
         )
-
-    def _unnamed(self, item: Item) -> Failure:
-        return Failure(self._ref(item.uids), "INVALID_ARGUMENT", "listed without UIDs to ask for it by")
 
 
 _REPEATS = "the server gives the same page again and again: there may be more instances here than it lists"

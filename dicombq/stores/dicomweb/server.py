@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from email.message import Message
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -97,13 +97,17 @@ class Server:
         self._session.proxies.update(get_environ_proxies(base))
         self._session.verify = _authorities()
 
-    def get_json(self, path: str, query: dict[str, str] | None = None, *, patient: bool = True) -> Any:
+    def get_json(
+        self, path: str, query: dict[str, str] | None = None, *, patient: bool = True, max_size: int | None = None
+    ) -> Any:
         """Get an answer in JSON; None where there is no content.
 
         Parameters
         ----------
         patient
             Whether to try again for a minute what may succeed later, or once.
+        max_size
+            Bytes that are read at most, inflated; None for `MAX_ANSWER`.
 
         Raises
         ------
@@ -111,7 +115,9 @@ class Server:
             As the class says; `Temporary` comes after all attempts.
         """
         delays = self._delays if patient else self._delays[:1]
-        return self._ask(lambda: self._request("GET", path, JSON, params=query), self._json_of, delays)
+        return self._ask(
+            lambda: self._request("GET", path, JSON, params=query), partial(self._json_of, max_size=max_size), delays
+        )
 
     @contextmanager
     def stream(self, path: str, accept: str) -> Iterator[tuple[Message, Iterator[bytes]]]:
@@ -206,13 +212,14 @@ class Server:
             return "Grant roles/healthcare.dicomViewer on the dataset; to store, roles/healthcare.dicomEditor."
         return "Ask for the server's role that may search (QIDO-RS) and retrieve (WADO-RS)."
 
-    def _json_of(self, answer: Response) -> Any:
+    def _json_of(self, answer: Response, max_size: int | None = None) -> Any:
+        max_size = max_size or MAX_ANSWER
         with answer:
             body = bytearray()
             for chunk in answer.iter_content(_CHUNK):
                 body += chunk
-                if len(body) > MAX_ANSWER:
-                    raise Failed(f"an answer of [{self.host}] has more than {MAX_ANSWER >> 20} MiB")
+                if len(body) > max_size:
+                    raise Failed(f"an answer of [{self.host}] has more than {max_size >> 20} MiB")
         if not body.strip():
             return None
         try:

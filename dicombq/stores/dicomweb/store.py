@@ -17,7 +17,7 @@ from dicombq.names import Parent, StoreName, is_store_name, store_name
 from dicombq.rows.base import Unreadable
 from dicombq.rows.dicomjson import read_row
 from dicombq.rows.record import Record
-from dicombq.stores.base import PLAIN, Failure, Found, Result, StoreOptions
+from dicombq.stores.base import NOTHING_KNOWN, PLAIN, Changes, Failure, Found, Known, Result, StoreOptions, Versioned
 from dicombq.stores.dicomweb import files
 from dicombq.stores.dicomweb.listing import THREADS, DicomwebRef, Listing, failure_of
 from dicombq.stores.dicomweb.search import INSTANCE, Search, path_of, uid_of
@@ -122,13 +122,24 @@ class DicomwebStore:
 
     @property
     def folder(self) -> None:
-        """None: a server has to be polled."""
+        """None: a server is no folder."""
         return
 
-    def versions(self, prefix: str = "") -> Iterator[tuple[DicomwebRef, str] | Failure]:
+    def changes(self, position: str) -> Changes:
+        """None: DICOMweb has no log."""
+        del position
+        return Changes()
+
+    def versions(self, known: Known = NOTHING_KNOWN) -> Iterator[Versioned]:
         """Stream the instances, each with the same version: no search tells whether an instance was changed."""
-        for entry in self.list(prefix):
+        del known
+        for entry in self.list():
             yield entry if isinstance(entry, Failure) else (entry, "")
+
+    def look(self, places: Iterable[str]) -> Iterator[tuple[str, Iterable[Versioned] | None]]:
+        """Tell nothing: no event names a place."""
+        del places
+        return iter(())
 
     def read(self, refs: Iterable[DicomwebRef], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         """Read the metadata of each instance, series by series.

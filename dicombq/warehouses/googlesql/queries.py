@@ -36,16 +36,14 @@ _REFUSED: dict[type[exp.Expr], str] = {
     exp.Values: "VALUES",
 }
 # DuckDB's names of types for people who know BigQuery's; records from the innermost out.
-_TYPE = "REPLACE(data_type, ' WITH TIME ZONE', '')"
-for _theirs, _ours in (
+_TYPE_NAMES = (
+    (" WITH TIME ZONE", ""),
     *((rf"\b{theirs}\b", ours) for theirs, ours in (("VARCHAR", "STRING"), ("BIGINT", "INT64"), ("DOUBLE", "FLOAT64"))),
     (r"\bBOOLEAN\b", "BOOL"),
     ('"', ""),
     (r"(\w+)\[\]", r"ARRAY<\1>"),
     *((r"STRUCT\(([^()]*)\)\[\]", r"ARRAY<STRUCT<\1>>"), (r"STRUCT\(([^()]*)\)", r"STRUCT<\1>")) * MAX_RECORD_DEPTH,
-):
-    _TYPE = f"REGEXP_REPLACE({_TYPE}, '{_theirs}', '{_ours}', 'g')"
-_TYPE = f"{_TYPE} AS data_type"
+)
 
 
 def to_duckdb(sql: str, *, catalog: str | None = None, parameters: Sequence[Parameter] = ()) -> str:
@@ -235,7 +233,10 @@ def _place(table: exp.Table, sql: str, catalog: str | None) -> None:
 def _information_schema(names: list[str], alias: str, catalog: str | None) -> exp.Expr:
     """Give BigQuery's columns of a dataset's view (docs/information-schema-tables, -columns)."""
     view, dataset = names[-1].upper(), names[-3] if names[2:] else "region-"
-    columns = {"TABLES": ["table_type"], "COLUMNS": ["column_name", "ordinal_position", "is_nullable", _TYPE]}
+    columns: dict[str, list[str | exp.Expr]] = {
+        "TABLES": ["table_type"],
+        "COLUMNS": ["column_name", "ordinal_position", "is_nullable", _type()],
+    }
     if view not in columns:
         raise SqlError(f"INFORMATION_SCHEMA.{view} is not understood", "TABLES and COLUMNS are")
     database = exp.Literal.string(catalog) if catalog else fill("CURRENT_DATABASE()")
@@ -244,6 +245,13 @@ def _information_schema(names: list[str], alias: str, catalog: str | None) -> ex
     if not dataset.lower().startswith("region-"):
         query = query.where(fill("table_schema = x", x=exp.Literal.string(dataset)))
     return query.subquery(alias)
+
+
+def _type() -> exp.Expr:
+    tree: exp.Expr = exp.column("data_type")
+    for names in _TYPE_NAMES:  # not as a text, which the parser would have to go into deeply
+        tree = exp.Anonymous(this="REGEXP_REPLACE", expressions=[tree, *map(exp.Literal.string, (*names, "g"))])
+    return exp.alias_(tree, "data_type")
 
 
 def _find_array_paths(query: exp.Query) -> None:
