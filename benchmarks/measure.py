@@ -57,7 +57,7 @@ def _watch(pid: int) -> dict[int, int]:
     peaks = {pid: 0}
     while not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
         for each in (pid, *_children(pid)):
-            peaks[each] = max(peaks.get(each, 0), _peak(each))
+            peaks[each] = max(peaks.get(each, 0), peak(each))
         time.sleep(_INTERVAL)
     return peaks
 
@@ -70,7 +70,8 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _peak(pid: int) -> int:
+def peak(pid: int) -> int:
+    """Give the high-water mark of a process's resident memory, in KiB."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -118,6 +118,7 @@ class AnsweringEngine:
     aside: float = 0.0
     sent: Counter[str] = field(default_factory=Counter)
     distributes: ClassVar[bool] = True
+    workers: ClassVar[int] = 1
 
     def map_shards(self, function: Callable[[Any], Any], shards: Iterable[Any], watch: Watch[Any]) -> None:
         """Answer each shard."""

@@ -120,13 +120,13 @@ class Datasets:
             return Dataset(parent)
         raise NotFound(f"there is no dataset [{parent}]", "Create it, or a store in it.")
 
-    def list(self, project: str, location: str | None) -> list[Dataset]:
-        """Give all of a project's location, in the order of their names; of all its locations where none is named."""
+    def list(self, project: str | None = None, location: str | None = None) -> list[Dataset]:
+        """Give all of a project's location, in the order of their names; of all where none is named."""
         created = {dataset.parent: dataset for dataset in self._created()}
         parents = (
             parent
             for parent in created.keys() | self._holders()
-            if parent.project == project and location in (None, parent.location)
+            if project in (None, parent.project) and location in (None, parent.location)
         )
         return [created.get(parent) or Dataset(parent) for parent in sorted(parents, key=str)]
 

@@ -232,6 +232,20 @@ def _duckdb(uri: str, rest: str) -> DuckdbTable:
     return DuckdbTable(Path(file), _word("dataset", dataset, uri), _word("table", table, uri))
 
 
+def table_in(warehouse: WarehouseUri, dataset: str, table: str) -> TableUri:
+    """Name a table by the parts that somebody chose.
+
+    Raises
+    ------
+    InvalidArgument
+        Naming the part that is wrong.
+    """
+    named = warehouse.table(dataset, table)
+    _word("dataset", dataset, str(named))
+    _word("table", table, str(named))
+    return named
+
+
 def _word(part: str, value: str, uri: str) -> str:
     if not _WORD.fullmatch(value):
         raise InvalidArgument(

@@ -31,13 +31,14 @@ def running(command: Sequence[str], url: str, log: Path, environment: Mapping[st
         ) as process,
     ):
         try:
-            _wait_until_it_answers(url, process)
+            wait_until_it_answers(url, process)
             yield url
         finally:
             process.terminate()
 
 
-def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait for a server that was started."""
     deadline = time.monotonic() + 60
     while True:
         try:

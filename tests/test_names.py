@@ -7,7 +7,9 @@ import pytest
 from dicombq.errors import InvalidArgument
 from dicombq.names import (
     MAX_URI_LENGTH,
+    BigQueryProject,
     BigQueryTable,
+    DuckdbFile,
     DuckdbTable,
     OperationName,
     Parent,
@@ -17,6 +19,7 @@ from dicombq.names import (
     parse_object_uri,
     parse_table_uri,
     table_id,
+    table_in,
 )
 
 
@@ -85,6 +88,19 @@ def test_a_uri_has_at_most_2000_characters() -> None:
 )
 def test_a_table_is_named_after_its_store(store: str, table: str) -> None:
     assert table_id(store) == table
+
+
+def test_a_table_is_named_by_parts_that_are_names() -> None:
+    assert table_in(BigQueryProject("p"), "d", "t") == BigQueryTable("p", "d", "t")
+    assert table_in(DuckdbFile(Path("/x.duckdb")), "d", "t") == DuckdbTable(Path("/x.duckdb"), "d", "t")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "table", "wrong"), [("a.b", "t", "dataset"), ("d", "a/b", "table"), ("d", "", "table")]
+)
+def test_a_part_of_a_tables_name_that_is_none_is_named(dataset: str, table: str, wrong: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"the {wrong} "):
+        table_in(BigQueryProject("p"), dataset, table)
 
 
 def test_resource_names_are_those_of_the_api() -> None:

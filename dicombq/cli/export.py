@@ -122,7 +122,6 @@ def bq(
     """
     from dicombq.cli.operations import run_task
     from dicombq.engines.registry import EngineChoice
-    from dicombq.export.preview import preview
     from dicombq.export.request import ExportRequest, staging_place
     from dicombq.export.task import export_task
     from dicombq.operations.kinds import Settings
@@ -156,6 +155,8 @@ def bq(
     )
     task = export_task(request, settings)
     if dry_run:
+        from dicombq.export.preview import preview
+
         plan = task.plan()
         output.status(f"Looking at [{source.name.store}]; nothing is written.")
         output.resource(preview(plan).to_dict())

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from dicombq.stores.base import StoreOptions
     from dicombq.warehouses.base import Parameter
 
-_ALL_COLUMNS = re.compile(r"\bSELECT\s+(DISTINCT\s+)?(\w+\.)?\*", re.IGNORECASE)
-
 
 @click.command(
     "query",
@@ -108,6 +106,7 @@ def query(
     """
     from dicombq.cli.sources import Reading, find_source
     from dicombq.questions.place import is_table
+    from dicombq.questions.values import asks_for_all_columns
     from dicombq.warehouses.googlesql.names import with_aliases
 
     source, text = _source_and_sql(source, sql, file, sample)
@@ -127,7 +126,7 @@ def query(
         return
     limit = config.maximum_bytes_billed(maximum_bytes_billed)
     result = place.warehouse.query(text, parameters, limit)
-    output.table(result.columns, result.rows, hide_empty=bool(_ALL_COLUMNS.search(text)))
+    output.table(result.columns, result.rows, hide_empty=asks_for_all_columns(text))
 
 
 def _source_and_sql(source: str | None, sql: str | None, file: Any, sample: str | None) -> tuple[str | None, str]:

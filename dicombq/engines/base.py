@@ -60,6 +60,11 @@ class Engine(Protocol):
         """Whether shards run on machines that need not be this one: what they read and write has to be told them."""
         ...
 
+    @property
+    def workers(self) -> int:
+        """How many cores of this machine it may use; as many shards as these run here at once, if they run here."""
+        ...
+
     def map_shards(self, function: Callable[[Shard], Outcome], shards: Iterable[Shard], watch: Watch[Outcome]) -> None:
         """Call `function`, a picklable top-level one, for each shard.
 

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 from dicombq import __version__
 from dicombq.engines.base import Outcome, Shard, Watch
+from dicombq.engines.local import usable_cores
 from dicombq.errors import DicombqError, Failed
 from dicombq.system.files import open_private
 from dicombq.system.threads import Threads
@@ -53,6 +54,11 @@ class SparkEngine:
     _is_ours: bool = field(default=True, init=False)
 
     distributes: ClassVar[bool] = True
+
+    @property
+    def workers(self) -> int:
+        """All cores of this machine: executors are elsewhere, or done when they are needed."""
+        return usable_cores()
 
     def map_shards(self, function: Callable[[Shard], Outcome], shards: Iterable[Shard], watch: Watch[Outcome]) -> None:
         """Call `function` for each shard.

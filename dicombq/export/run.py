@@ -207,6 +207,7 @@ class Export:
             self.folder,
             longest_row,
             uris,
+            self.engine.workers,
         )
         try:
             loaded = self.warehouse.load(destination.table, load)

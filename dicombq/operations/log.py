@@ -40,7 +40,9 @@ def write_lines(file: IO[bytes], lines: Iterable[Mapping[str, str]]) -> None:
     file.flush()
 
 
-def read_log(path: Path, severities: Collection[str] = (), reason: str | None = None) -> Iterator[dict[str, str]]:
+def read_log(
+    path: Path, severities: Collection[str] = (), reason: str | None = None, text: str | None = None
+) -> Iterator[dict[str, str]]:
     """Stream a log; a line that a crash cut off is left out.
 
     Parameters
@@ -49,10 +51,14 @@ def read_log(path: Path, severities: Collection[str] = (), reason: str | None = 
         Only entries of these; empty for all.
     reason
         Only entries with this code, or with this text in their message.
+    text
+        Only entries with this text in any of their parts.
     """
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         for entry in _entries(file):
             if severities and entry["severity"] not in severities:
+                continue
+            if text is not None and not any(text.casefold() in part.casefold() for part in entry.values()):
                 continue
             if reason is None or reason == entry["code"] or reason.casefold() in entry["message"].casefold():
                 yield entry

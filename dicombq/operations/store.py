@@ -102,11 +102,11 @@ class OperationStore:
         return operations, damaged
 
     def logs(
-        self, identity: str, severities: Collection[str] = (), reason: str | None = None
+        self, identity: str, severities: Collection[str] = (), reason: str | None = None, text: str | None = None
     ) -> Iterator[dict[str, str]]:
         """Stream an operation's log, as `read_log`."""
         self.get(identity)
-        return read_log(self._log_path(identity), severities, reason)
+        return read_log(self._log_path(identity), severities, reason, text)
 
     def resume(self, identity: str) -> RunningOperation:
         """Go on with an operation in this process.

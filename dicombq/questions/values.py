@@ -10,9 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ALL_COLUMNS = re.compile(r"\bSELECT\s+(DISTINCT\s+)?(\w+\.)?\*", re.IGNORECASE)
 _MANY = 5
 _LONG = 2000
 _REPRESENTATIONS = ("Alphabetic", "Ideographic", "Phonetic")
+
+
+def asks_for_all_columns(sql: str) -> bool:
+    """Tell whether a query asks for all columns: those that are NULL in every row are then not worth a look."""
+    return bool(_ALL_COLUMNS.search(sql))
 
 
 def cell(value: Any, null: str) -> str:

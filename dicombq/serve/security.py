@@ -7,16 +7,18 @@ import hmac
 import logging
 import socket
 import time
+from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dicombq.serve.problems import answer, log_defect
+from dicombq.serve.problems import log_defect
 from dicombq.serve.settings import Settings
 
 SESSION = "dicombq_session"
@@ -26,6 +28,9 @@ LOGIN = "/login"
 """Where a browser's user gives the token; all that lies below it and below ``/static`` needs none."""
 
 ACCESS = logging.getLogger("dicombq.serve.access")
+
+ASKING = ("/query", "/logs")
+"""Below these a POST changes nothing: what is asked for is in its body, for it may be a patient's name."""
 
 _HARMLESS = ("GET", "HEAD", "OPTIONS")
 _OPEN = ("/healthz", LOGIN)
@@ -70,10 +75,17 @@ class _Exchange:
 
 
 class Guard:
-    """Refuses what must not reach a route, and logs what did: method, path and status, never a query or a header."""
+    """Refuses what must not reach a route, and logs what did: method, path and status, never a query or a header.
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    Parameters
+    ----------
+    tell
+        Answers a request with the error that it ended with.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, tell: Callable[[Request, Exception], Response]) -> None:
         self._app = app
+        self._tell = tell
         self._settings = settings
         self._names = {"localhost", settings.host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}
 
@@ -95,7 +107,7 @@ class Guard:
             if exchange.status:  # half an answer is out
                 log_defect(scope["method"], error)
                 raise ConnectionAbortedError from None  # so that the connection is cut
-            await answer(Request(scope), error)(scope, exchange.receive, exchange.send)
+            await self._tell(Request(scope), error)(scope, exchange.receive, exchange.send)
         finally:
             milliseconds = (time.monotonic() - began) * 1000
             ACCESS.info("%s %s %s %.0f ms", scope["method"], scope["path"], exchange.status or "-", milliseconds)
@@ -106,11 +118,13 @@ class Guard:
         if method not in _HARMLESS:
             if _is_cross_site(headers):
                 raise HTTPException(403, "Another site's page may not change anything here.")
-            if self._settings.read_only and path != LOGIN:
+            if self._settings.read_only and path != LOGIN and not _is_below(path, ASKING):
                 raise HTTPException(403, "This server is read-only.")
         token = self._settings.token
         is_open = path in _OPEN or path.startswith("/static/")
         if token is not None and not is_open and not _knows(token, headers):
+            if _wants_page(method, headers):
+                raise HTTPException(303, "Log in first.", {"Location": f"{LOGIN}?next={quote(path)}"})
             raise HTTPException(
                 401,
                 "Request had invalid authentication credentials. Expected the server's token: Authorization: Bearer "
@@ -133,14 +147,27 @@ class Guard:
         return True
 
 
+def _is_below(path: str, roots: tuple[str, ...]) -> bool:
+    return any(path == root or path.startswith(f"{root}/") for root in roots)
+
+
+def _wants_page(method: str, headers: Headers) -> bool:
+    """Tell a browser that goes to a page from a program, and from a script of a page."""
+    return (
+        method == "GET"
+        and headers.get("sec-fetch-mode", "navigate") == "navigate"
+        and "text/html" in headers.get("accept", "")
+    )
+
+
 def _too_large(limit: int) -> HTTPException:
     return HTTPException(413, f"The request is larger than {limit:,} bytes.")
 
 
 def _is_cross_site(headers: Headers) -> bool:
     site = headers.get("sec-fetch-site")
-    if site is not None and site not in ("same-origin", "none"):
-        return True
+    if site is not None:  # no page can make it up, and no proxy changes it
+        return site not in ("same-origin", "none")
     origin = headers.get("origin")
     return origin is not None and urlsplit(origin).netloc != headers.get("host")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -152,9 +151,12 @@ def _link(path: Path, target: Path) -> None:
     os.link(path, target)
 
 
-def discard_unfiled(root: Path) -> None:
-    """Delete what a process that is gone left of arrivals; while no other one files anything there."""
-    shutil.rmtree(root / UNFILED, ignore_errors=True)
+def discard_unfiled(root: Path, since: float) -> None:
+    """Delete what a process that is gone left of arrivals: what was not written to since a time, in seconds."""
+    with contextlib.suppress(OSError):
+        for path in (root / UNFILED).iterdir():
+            if path.stat().st_mtime < since:
+                path.unlink()
 
 
 def remove(root: Path, paths: list[Path]) -> None:

@@ -7,6 +7,7 @@ instances of a study tell otherwise than each other is told as by the one that w
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -42,11 +43,13 @@ SERIES_ATTRIBUTES = (
 INSTANCE_ATTRIBUTES = ("SOPClassUID", "InstanceNumber", "Rows", "Columns", "BitsAllocated", "NumberOfFrames")
 
 
+@cache
 def tag_of(keyword: str) -> int:
     """Give the tag of one of the attributes."""
     return dictionary.tag_of(keyword) or 0
 
 
+@cache
 def vr_of(keyword: str) -> str:
     """Give the VR of one of the attributes."""
     entry = dictionary.lookup(tag_of(keyword))

@@ -37,6 +37,7 @@ class Keeper:
         self._stop = threading.Event()
         self._runner: Runner | None = None
         self._is_read = False
+        self._begun = time.time() - 1  # the clock of files is coarser
         self._error: DicombqError | None = None
         with inventory_errors(self._folder):
             make_folders(self._folder)
@@ -129,7 +130,7 @@ class Keeper:
             self._error = None
             try:
                 with open_stream(self._home, self.registered) as stream:
-                    discard_unfiled(Path(self.registered.source))
+                    discard_unfiled(Path(self.registered.source), self._begun)
                     limit = _all if self.registered.managed else _half
                     self._runner = Runner(
                         stream, _INTERVAL, limit, threading.Event(), lambda _line: None, needs_tables=False

@@ -53,11 +53,8 @@ _LEVELS = {
     "instances": _Level("headers", "SOPInstanceUID", INSTANCE_ATTRIBUTES, "series"),
 }
 
-_DEFAULTS = {
-    "StudyDescription": "studies",
-    "BodyPartExamined": "series",
-}
-"""Attributes that are given only where they are asked for, and the level that they are of."""
+_ASKED_FOR = ("StudyDescription", "BodyPartExamined")
+"""Attributes that are given only where they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,14 @@ def search(inventory: Inventory, query: Query) -> list[Found]:
         f"SELECT {columns} FROM {_joined(levels)} WHERE {own.table}.id IN ({page}) ORDER BY {own.table}.id",
         [*parameters, query.limit, query.offset],
     ).fetchall()
-    return [_found(inventory, query, levels, row) for row in rows]
+    told = levels[min(len(query.around), len(levels) - 1) :]
+    models: dict[tuple[str, int], Model] = {}
+    return [_found(inventory, query, levels, told, row, models) for row in rows]
+
+
+def totals(inventory: Inventory) -> dict[str, int]:
+    """Count the studies, series and instances."""
+    return {name: inventory.one(f"SELECT count(*) FROM {level.table}")[0] for name, level in _LEVELS.items()}
 
 
 def _names(level: str) -> tuple[str, ...]:
@@ -208,28 +212,48 @@ def _glob(value: str) -> str:
     return value.replace("[", "[[]")
 
 
-def _found(inventory: Inventory, query: Query, levels: Sequence[str], row: Sequence[Any]) -> Found:
-    at = 0
+def _found(
+    inventory: Inventory,
+    query: Query,
+    levels: Sequence[str],
+    told: Sequence[str],
+    row: Sequence[Any],
+    models: dict[tuple[str, int], Model],
+) -> Found:
+    """Make an item of a row: of the levels that are named in the path, only the UIDs are told.
+
+    Parameters
+    ----------
+    models
+        Of the studies and series that were told before.
+    """
     model: Model = {}
-    uids: list[str] = []
-    for depth, level in enumerate(levels):
+    uids = []
+    at = 0
+    for level in levels:
         names = _names(level)
         values = dict(zip(names, row[at : at + len(names)], strict=True))
         at += len(names)
         uids.append(values["uid"])
-        put(model, _LEVELS[level].uid, values["uid"])
-        if level == query.level or depth >= len(query.around):
-            _put_attributes(model, _LEVELS[level].attributes, values, query.fields)
-            model |= _COUNTS[level](inventory, values["id"])
+        key = (level, values["id"])
+        if key not in models:
+            models[key] = _model(inventory, level, values, query.fields if level in told else None)
+        model |= models[key]
     return Found(tuple(uids), dict(sorted(model.items())))
 
 
-def _put_attributes(model: Model, attributes: Sequence[str], values: Mapping[str, str], fields: frozenset[str]) -> None:
-    for name in attributes:
-        if name not in _DEFAULTS or fields & {name, "all"}:
-            put(model, name, values[name])
-    put(model, "InstanceAvailability", "ONLINE")
-    put(model, "SpecificCharacterSet", "ISO_IR 192")
+def _model(inventory: Inventory, level: str, values: Mapping[str, Any], fields: frozenset[str] | None) -> Model:
+    """Tell a study, a series or an instance; without fields its UID only."""
+    model: Model = {}
+    put(model, _LEVELS[level].uid, values["uid"])
+    if fields is not None:
+        for name in _LEVELS[level].attributes:
+            if name not in _ASKED_FOR or fields & {name, "all"}:
+                put(model, name, values[name])
+        put(model, "InstanceAvailability", "ONLINE")
+        put(model, "SpecificCharacterSet", "ISO_IR 192")
+        model |= _COUNTS[level](inventory, values["id"])
+    return model
 
 
 def _count_study(inventory: Inventory, study: int) -> Model:

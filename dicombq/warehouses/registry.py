@@ -72,15 +72,27 @@ def open_warehouse(table: TableUri, lock_timeout: float | None) -> Warehouse[Any
     return find_warehouse(table.warehouse, lock_timeout)
 
 
-def find_warehouse(uri: WarehouseUri, lock_timeout: float | None) -> Warehouse[Any]:
-    """Give the warehouse of that name; nothing is opened yet."""
-    return _bigquery(uri.project) if isinstance(uri, BigQueryProject) else _duckdb(uri.file, lock_timeout)
+def find_warehouse(
+    uri: WarehouseUri, lock_timeout: float | None, server_timeout: float | None = None
+) -> Warehouse[Any]:
+    """Give the warehouse of that name; nothing is opened yet.
+
+    Parameters
+    ----------
+    lock_timeout
+        As `open_warehouse`.
+    server_timeout
+        Seconds for which a server is asked again that fails for a while; None for the usual.
+    """
+    return (
+        _bigquery(uri.project, server_timeout) if isinstance(uri, BigQueryProject) else _duckdb(uri.file, lock_timeout)
+    )
 
 
-def _bigquery(project: str) -> Warehouse[Any]:
+def _bigquery(project: str, patience: float | None) -> Warehouse[Any]:
     from dicombq.warehouses.bigquery import BigQueryWarehouse  # noqa: PLC0415 - half a second of imports
 
-    return BigQueryWarehouse(project)
+    return BigQueryWarehouse(project, patience)
 
 
 def _duckdb(file: Path, lock_timeout: float | None) -> Warehouse[Any]:

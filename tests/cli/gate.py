@@ -53,6 +53,10 @@ class Gate:
         """Let them go on."""
         self._path.touch()
 
+    def close(self) -> None:
+        """Let those that come from now on stop."""
+        self._path.unlink()
+
     def crash(self, *, crash: bool = True) -> None:
         """Let them die there, or no longer."""
         if crash:

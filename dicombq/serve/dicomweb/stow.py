@@ -12,6 +12,7 @@ from python_multipart.exceptions import ParseError
 from python_multipart.multipart import MultipartParser
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from dicombq.errors import StorageFull
@@ -50,12 +51,15 @@ async def store(request: DicomwebRequest) -> Response:
         body = _body(request, filing)
         waiting: list[bytes] = []
         size = 0
-        async for piece in request.http.stream():
-            waiting.append(piece)
-            size += len(piece)
-            if size >= _PIECE:
-                await run_in_threadpool(body.write, b"".join(waiting))
-                waiting, size = [], 0
+        try:
+            async for piece in request.http.stream():
+                waiting.append(piece)
+                size += len(piece)
+                if size >= _PIECE:
+                    await run_in_threadpool(body.write, b"".join(waiting))
+                    waiting, size = [], 0
+        except ClientDisconnect:
+            raise HTTPException(400, "The request broke off.") from None
         await run_in_threadpool(body.write, b"".join(waiting))
         await run_in_threadpool(body.end)
         return await run_in_threadpool(_file, request, filing, body.others)

@@ -198,7 +198,9 @@ def test_a_disk_that_is_full_is_told(web: Web, monkeypatch: pytest.MonkeyPatch) 
 
 def test_what_a_killed_server_left_is_deleted_by_the_next_one(web: Web) -> None:
     (web.folder / UNFILED).mkdir()
-    (web.folder / UNFILED / "half").write_text("half an instance")
+    half = web.folder / UNFILED / "half"
+    half.write_text("half an instance")
+    os.utime(half, (1_700_000_000, 1_700_000_000))
     assert web.get("/studies").status_code == 204
     assert is_clean(web)
 
