@@ -2,19 +2,24 @@
 
 Instances arrive in a folder and go from it while `stream run` brings them to a table of DuckDB. Every ten seconds a
 line tells how far the table is behind, and how much memory the stream takes; at the end the view has to be the folder.
+
+Somebody also asks the table every second, and notes how long after its arrival each instance has a row there.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import deque
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +27,7 @@ import duckdb
 
 from benchmarks import instances
 
-_REPORT = 10.0
+_REPORT, _ASK = 10.0, 1.0
 
 
 class Folder:
@@ -58,6 +63,38 @@ class Folder:
             self.gone += 1
 
 
+@dataclass
+class Reader:
+    """Somebody who asks the table for what is new; its file is free between two deliveries.
+
+    Parameters
+    ----------
+    waited
+        Seconds from the arrival of each instance to its row, as this reader saw it.
+    """
+
+    file: Path
+    waited: list[float] = field(default_factory=list)
+    _last: int = -1
+
+    def look(self) -> None:
+        """Ask once; while rows are written, nobody is let in."""
+        with contextlib.suppress(duckdb.IOException), duckdb.connect(str(self.file), read_only=True) as connection:
+            rows = connection.execute(
+                "SELECT rowid, epoch(LastUpdated) FROM d.t WHERE rowid > ? AND Type = 'CREATE'", [self._last]
+            ).fetchall()
+            present = time.time()
+            self.waited += [present - arrived for _, arrived in rows]
+            self._last = max([self._last, *(row for row, _ in rows)])
+
+    def line(self) -> str:
+        """Tell the percentiles."""
+        if len(self.waited) < 2:
+            return "no rows seen"
+        cuts = statistics.quantiles(self.waited, n=100)
+        return f"from arrival to row p50 {cuts[49]:.1f} s, p95 {cuts[94]:.1f} s, p99 {cuts[98]:.1f} s"
+
+
 def soak(minutes: float, arrivals: float, departures: float) -> bool:
     """Run it; tell whether the view is the folder in the end."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -67,13 +104,20 @@ def soak(minutes: float, arrivals: float, departures: float) -> bool:
         _dicombq("stream", "configure", str(root), f"--bq-table=duckdb://{scratch}/w.duckdb/d.t")
         command = [sys.executable, "-m", "dicombq", "stream", "run", str(root)]
         with subprocess.Popen(command) as stream:
-            folder = Folder(root, arrivals, departures)
-            begun = reported = time.monotonic()
+            folder, reader = Folder(root, arrivals, departures), Reader(Path(scratch, "w.duckdb"))
+            whole = Reader(reader.file)
+            begun = reported = asked = time.monotonic()
             while time.monotonic() - begun < minutes * 60:
                 folder.go_on()
+                if time.monotonic() - asked >= _ASK:
+                    asked = time.monotonic()
+                    reader.look()
                 if time.monotonic() - reported >= _REPORT:
                     reported += _REPORT
                     _report(time.monotonic() - begun, folder, stream.pid)
+                    print(f"{'':10}{reader.line()}", flush=True)
+                    whole.waited += reader.waited
+                    reader.waited.clear()
                 time.sleep(0.05)
             print("no more arrive", flush=True)
             deadline = time.monotonic() + 120
@@ -83,6 +127,7 @@ def soak(minutes: float, arrivals: float, departures: float) -> bool:
                 time.sleep(1)
             _report(time.monotonic() - begun, folder, stream.pid)
             stream.terminate()
+        print(f"all: {whole.line()}; longest {max(whole.waited, default=0.0):.1f} s")
         shown = _shown(Path(scratch, "w.duckdb"))
         print(f"in the folder {len(folder.present):,}, in the view {shown:,}, stream ended with {stream.returncode}")
         return (shown, stream.returncode) == (len(folder.present), 0)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dicombq.errors import HomeUnusable, InvalidArgument
 from dicombq.names import DuckdbFile, Parent, WarehouseUri, parse_warehouse_uri
 from dicombq.system.files import storage_errors, write_atomic
+
+if TYPE_CHECKING:
+    import configparser
 
 _SECTION = "dicombq"
 _FILE = "config.ini"
@@ -80,7 +83,8 @@ def setting(name: str) -> Setting:
     for variable in known.environment:
         if value := os.environ.get(variable):
             return Setting(value, variable)
-    if value := _read(home_folder() / _FILE).get(_SECTION, name, fallback=""):
+    file = home_folder() / _FILE
+    if os.path.lexists(file) and (value := _read(file).get(_SECTION, name, fallback="")):
         return Setting(value, "file")
     return Setting(known.default, "default" if known.default else "")
 
@@ -108,6 +112,8 @@ def change(name: str, value: str | None) -> None:
 
 
 def _read(file: Path) -> configparser.RawConfigParser:
+    import configparser  # noqa: PLC0415 - few have a file of properties
+
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(file.read_text(encoding="utf-8"))
@@ -193,13 +199,17 @@ def home_folder() -> Path:
     HomeUnusable
         Where it would be in a home directory that nobody has.
     """
-    import platformdirs  # noqa: PLC0415 - `--help` must not pay for it
-
-    folder = Path(os.environ.get("DICOMBQ_HOME") or platformdirs.user_data_path("dicombq", appauthor=False))
+    folder = Path(os.environ.get("DICOMBQ_HOME") or _user_data())
     try:
         return folder.expanduser().absolute()
     except RuntimeError:  # no HOME, and a user that the system does not know
         raise _unusable(folder, "there is no home directory") from None
+
+
+def _user_data() -> Path:
+    import platformdirs  # noqa: PLC0415 - `--help` must not pay for it
+
+    return platformdirs.user_data_path("dicombq", appauthor=False)
 
 
 def _unusable(folder: Path, why: str) -> HomeUnusable:

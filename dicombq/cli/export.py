@@ -116,7 +116,6 @@ def bq(
     The exit code is 3 where some instances could not be read: see `dicombq operations logs`.
     """
     from dicombq.cli.operations import run_task
-    from dicombq.export.preview import preview
     from dicombq.export.request import ExportRequest, default_staging
     from dicombq.export.task import export_task
     from dicombq.operations.kinds import Settings
@@ -144,6 +143,8 @@ def bq(
     request = ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE, wanted, staging)
     task = export_task(request, settings)
     if dry_run:
+        from dicombq.export.preview import preview
+
         plan = task.plan()
         output.status(f"Looking at [{source.name.store}]; nothing is written.")
         output.resource(preview(plan).to_dict())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import signal
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
@@ -66,6 +64,8 @@ class Group(click.Group):
         """Find the command, or say which one may have been meant."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             commands = self.list_commands(ctx)
+            import difflib
+
             meant = difflib.get_close_matches(args[0], commands, n=3) or commands
             advice = [f"  {ctx.command_path} {name}" for name in meant]
             raise CommandExpected("\n".join([f"Invalid choice: '{args[0]}'.", "Maybe you meant:", *advice]), ctx)
@@ -134,6 +134,8 @@ def _system(error: OSError) -> DicombqError:
 
 
 def _internal(error: Exception) -> DicombqError:
+    import traceback
+
     where = traceback.extract_tb(error.__traceback__)[-1]
     return Internal(
         f"internal error: {type(error).__name__} at {Path(where.filename).name}:{where.lineno}",

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import itertools
 import json
-import logging
 import os
 import re
 import sys
@@ -22,6 +21,8 @@ from dicombq.questions.values import cell, on_one_line, plain, printed
 from dicombq.system.mappings import value_at
 
 if TYPE_CHECKING:
+    import logging
+
     from dicombq.operations.state import Operation
 
 _TABLE_BLOCK = 1000
@@ -339,6 +340,8 @@ def _print_aligned(rows: list[list[str]]) -> None:
 
 
 def _log_http() -> None:
+    import logging
+
     logger = logging.getLogger("urllib3.connectionpool")
     handler = logging.StreamHandler()
     handler.addFilter(_without_query)

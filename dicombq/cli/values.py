@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dicombq.questions.values import cell
 from dicombq.system.mappings import value_at
 
+_NAME = re.compile(r"projects/[A-Za-z0-9_./-]+")
+"""A resource's name, which YAML has without quotes."""
+
 
 def yaml_text(resource: Mapping[str, Any]) -> str:
     """Write a resource as YAML."""
+    if resource.keys() == {"name"} and _NAME.fullmatch(resource["name"]):
+        return f"name: {resource['name']}\n"  # what an operation answers with; the library takes 15 ms to start
     import yaml
 
     text: str = yaml.safe_dump(dict(resource), default_flow_style=False, allow_unicode=True, width=math.inf)

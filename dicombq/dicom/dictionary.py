@@ -5,6 +5,7 @@ The tables are pydicom's; what is added here is how dicombq asks them.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
@@ -37,25 +38,25 @@ def _table(name: str) -> ModuleType:
 
 
 _public = _table("_dicom_dict")
-_private = _table("_private_dict").private_dictionaries
 
 
-def _load() -> tuple[dict[int, Entry], dict[int, Entry]]:
-    public = {
-        tag: Entry(keyword, vr, vm)
-        for tag, (vr, vm, _, _, keyword) in _public.DicomDictionary.items()
-        if keyword and vr != "NONE"
-    }
-    repeating = {
-        int(mask.replace("xx", "00"), 16): Entry(keyword, vr, vm)
-        for mask, (vr, vm, _, _, keyword) in _public.RepeatersDictionary.items()
-        if mask[:4] in ("50xx", "60xx")
-    }
-    return public, repeating
+@cache
+def _private() -> dict[str, dict[str, tuple[str, str, str, str]]]:
+    dictionaries: dict[str, dict[str, tuple[str, str, str, str]]] = _table("_private_dict").private_dictionaries
+    return dictionaries
 
 
-_PUBLIC, _REPEATING = _load()
-_TAG_OF = {entry.keyword: tag for table in (_REPEATING, _PUBLIC) for tag, entry in table.items()}
+_REPEATING = {
+    int(mask.replace("xx", "00"), 16): Entry(keyword, vr, vm)
+    for mask, (vr, vm, _, _, keyword) in _public.RepeatersDictionary.items()
+    if mask[:4] in ("50xx", "60xx")
+}
+
+
+@cache
+def _tags() -> dict[str, int]:
+    repeating = {entry.keyword: tag for tag, entry in _REPEATING.items()}
+    return repeating | {entry.keyword: tag for tag in _public.DicomDictionary if (entry := lookup(tag))}
 
 
 def is_private(tag: int) -> bool:
@@ -86,15 +87,16 @@ def repeating_base(tag: int) -> int | None:
 
 def lookup(tag: int) -> Entry | None:
     """Find a standard element, those of repeating groups included; None where it is unknown or private."""
-    entry = _PUBLIC.get(tag)
-    if entry is None and (base := repeating_base(tag)) is not None:
-        return _REPEATING.get(base)
-    return entry
+    if found := _public.DicomDictionary.get(tag):
+        vr, vm, _, _, keyword = found
+        return Entry(keyword, vr, vm) if keyword and vr != "NONE" else None
+    base = repeating_base(tag)
+    return None if base is None else _REPEATING.get(base)
 
 
 def tag_of(keyword: str) -> int | None:
     """Give a keyword's tag (the one in group 5000 or 6000 for a repeating group), or None."""
-    return _TAG_OF.get(keyword)
+    return _tags().get(keyword)
 
 
 def name_of(tag: int) -> str:
@@ -107,7 +109,7 @@ def name_of(tag: int) -> str:
 
 def is_known_creator(creator: str) -> bool:
     """Tell whether a private dictionary has elements of a private creator."""
-    return creator in _private
+    return creator in _private()
 
 
 def private_vr(tag: int, creator: str) -> str | None:
@@ -123,7 +125,7 @@ def private_name(tag: int, creator: str) -> str:
 
 
 def _private_entry(tag: int, creator: str) -> tuple[str, str, str, str] | None:
-    block = _private.get(creator)
+    block = _private().get(creator)
     if block is None:
         return None
     group, element = tag >> 16, tag & 0xFF

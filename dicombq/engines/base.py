@@ -55,6 +55,11 @@ class Watch(Generic[Outcome]):
 class Engine(Protocol):
     """A place where shards run; a shard may run more than once, its outcome is told once."""
 
+    @property
+    def workers(self) -> int:
+        """How many shards it runs at once, at most."""
+        ...
+
     def map_shards(self, function: Callable[[Shard], Outcome], shards: Iterable[Shard], watch: Watch[Outcome]) -> None:
         """Call `function`, a picklable top-level one, for each shard.
 

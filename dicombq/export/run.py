@@ -186,6 +186,7 @@ class Export:
             self.folder,
             longest_row,
             self.area.row_uris(names),
+            self.engine.workers,
         )
         try:
             loaded = self.warehouse.load(destination.table, load)

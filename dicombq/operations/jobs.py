@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dicombq.errors import Cancelled
 from dicombq.names import Parent
-from dicombq.operations import cloud_logging
 from dicombq.operations.kinds import Progress, Settings, Task, task_of
 from dicombq.operations.log import LogEntry
 from dicombq.operations.running import RunningOperation
@@ -119,6 +117,8 @@ def detach(task: Task, settings: Settings, command: Sequence[str]) -> Operation:
     DicombqError
         As `begin`.
     """
+    import subprocess  # noqa: PLC0415 - most operations run here
+
     with begin(task, settings, here=False) as job, open_private(job.running.log_path, "ab") as log:
         locks = (job.running.lock, job.destination_lock)
         descriptors = [lock.descriptor for lock in locks]
@@ -164,6 +164,8 @@ def _logged(running: RunningOperation, settings: Settings) -> Iterator[RunningOp
         with running:
             yield running
         return
+    from dicombq.operations import cloud_logging  # noqa: PLC0415 - few log there
+
     operation = running.operation
     project = None if operation.parent.project == Parent().project else operation.parent.project
     labels = {"store": operation.store, "target": operation.target}

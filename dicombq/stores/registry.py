@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any, cast
 from dicombq.errors import InvalidArgument, NotFound, StateDamaged, StoreExists
 from dicombq.names import Parent, StoreName, is_object_uri, is_store_name, parse_object_uri, store_name
 from dicombq.stores.base import PLAIN, FollowedStore, Store, StoreOptions
-from dicombq.stores.bucket import BucketStore
 from dicombq.stores.folder import FolderStore
 from dicombq.system.files import make_folders, printable, storage_errors, sync_folder, write_atomic
 from dicombq.system.locks import FileLock, Holder
 
 if TYPE_CHECKING:
+    from dicombq.stores.bucket import BucketStore
     from dicombq.stores.dicomweb.store import DicomwebStore
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
@@ -288,6 +288,8 @@ def is_web_url(text: str) -> bool:
 def reopen_store(name: StoreName, source: str, options: StoreOptions) -> FollowedStore[Any]:
     """Give a store by its `source`; it may be gone, and need not be there to load rows."""
     if is_object_uri(source):
+        from dicombq.stores.bucket import BucketStore  # noqa: PLC0415 - only for buckets
+
         return _with_archives(BucketStore(name, parse_object_uri(source), options))
     if is_web_url(source):
         from dicombq.stores.dicomweb.store import DicomwebStore  # noqa: PLC0415 - requests is slow to import
@@ -303,6 +305,8 @@ def absolute_source(source: str, parent: Parent, options: StoreOptions) -> str:
 
 def _open_source(text: str, parent: Parent, options: StoreOptions) -> FollowedStore[Any]:
     if is_object_uri(text) and not os.path.exists(text):
+        from dicombq.stores.bucket import BucketStore  # noqa: PLC0415 - only for buckets
+
         return _with_archives(BucketStore.open(text, parent, options))
     if is_web_url(text) and not os.path.exists(text):
         from dicombq.stores.dicomweb.store import DicomwebStore  # noqa: PLC0415 - requests is slow to import

@@ -20,8 +20,10 @@ from dicombq.system.threads import wait_for
 from dicombq.warehouses.base import Warehouse
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-_REST = 2.0
-"""How much longer it rests after a delivery than that took: DuckDB takes the longer, the more rows a table has."""
+_REST, _LONGEST_REST = 2.0, 1.5
+"""How much longer it rests after a delivery than that took, and the seconds at most: DuckDB writes the last rows of a
+table anew each time, so that few deliveries of many rows cost less than many of few.
+"""
 
 
 class Courier:
@@ -113,7 +115,7 @@ class Courier:
             delivery.note_error(self.error)
         self.delivered, self.parked = delivery.delivered, delivery.parked
         if delivery.delivered > before:
-            self._wait(max(self._spacing, _REST * (time.monotonic() - begun)))
+            self._wait(max(self._spacing, min(_REST * (time.monotonic() - begun), _LONGEST_REST)))
 
     def _wait(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

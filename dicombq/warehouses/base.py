@@ -59,6 +59,8 @@ class Load:
         Bytes of the longest row, as JSON.
     uris
         Objects in Cloud Storage in place of files; only BigQuery reads them.
+    workers
+        Cores that the load may use; BigQuery has its own.
     """
 
     files: Sequence[Path]
@@ -68,6 +70,7 @@ class Load:
     scratch: Path
     longest_row: int = 0
     uris: Sequence[str] = ()
+    workers: int = 1
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import duckdb
 
 from dicombq.dicom import dictionary
 from dicombq.errors import SqlError
-from dicombq.warehouses.googlesql.templates import HINTS
 
 _MISSING = {
     "column": re.compile(r"Referenced column \"(.+?)\" not found|does not have a column named \"(.+?)\""),
@@ -47,6 +46,8 @@ def sql_error(error: duckdb.Error, datasets: Sequence[str]) -> SqlError:
     datasets
         Those that there are, of which one may be meant.
     """
+    from dicombq.warehouses.googlesql.templates import HINTS  # noqa: PLC0415 - exports do not need sqlglot
+
     text = _CATALOG.sub(r'"\1"', str(error))
     for message, hint in HINTS.items():
         if message in text:

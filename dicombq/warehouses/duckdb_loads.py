@@ -25,6 +25,13 @@ _FILES_AT_ONCE = 100
 _FILES_OF_CHANGES = 20
 """The same where their rows are sorted, and so held."""
 
+_PARALLEL_MEMORY = 350 << 20
+"""Two threads use half of it: the rest is reserved for reading files, which are smaller than DuckDB thinks."""
+
+_PARALLEL_COLUMNS = 400
+_PARALLEL_ROW = 64 << 10
+"""Columns, and bytes of the longest row, up to which two threads take less than 300 MB."""
+
 _LOAD_MEMORY = 100 << 20
 _LOAD_MEMORY_PER_COLUMN = 160 << 10
 
@@ -35,11 +42,13 @@ def run(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load, w
     """Write rows by `append` or `change` in one transaction; where memory is short, again with more."""
     connection.execute(f"SET temp_directory = {literal(str(load.scratch))}")
     connection.execute("SET preserve_insertion_order = false")
-    connection.execute("SET threads = 1")  # a second one takes as much memory again
+    connection.execute("SET write_buffer_row_group_count = 1")
     default = connection.execute("SELECT current_setting('memory_limit')").fetchone()
-    for limit in ([f"{_memory(load)}B"], [f"{2 * _memory(load)}B"]):
+    attempts = [(1, _memory(load)), (1, 2 * _memory(load))]
+    for threads, memory in [(2, _PARALLEL_MEMORY), *attempts] if _is_parallel(load) else attempts:
         with contextlib.suppress(duckdb.OutOfMemoryException):
-            connection.execute("SET memory_limit = ?", limit)
+            connection.execute("SET threads = ?", [threads])
+            connection.execute("SET memory_limit = ?", [f"{memory}B"])
             with _transaction(connection):
                 return _once(connection, table, load, write)
     connection.execute("SET memory_limit = ?", default)
@@ -148,6 +157,16 @@ def _changed(connection: duckdb.DuckDBPyConnection, statement: str) -> int:
     """Run a statement; give how many rows it changed."""
     row = connection.execute(statement).fetchone()
     return int(row[0]) if row else 0
+
+
+def _is_parallel(load: Load) -> bool:
+    """Tell whether two threads may load: they take more memory, and a fifth more CPU time, than one."""
+    return (
+        load.workers > 1
+        and len(load.files) > 1
+        and count(load.fields) <= _PARALLEL_COLUMNS
+        and load.longest_row <= _PARALLEL_ROW
+    )
 
 
 def _memory(load: Load) -> int:

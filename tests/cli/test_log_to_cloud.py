@@ -237,7 +237,7 @@ def test_the_client_is_imported_only_when_it_is_needed(scans: Path) -> None:
         "import sys\n"
         "from dicombq.cli.main import main\n"
         "assert main(['export', 'bq', 'scans']) == 0\n"
-        "assert 'dicombq.operations.cloud_logging' in sys.modules\n"
+        "assert 'dicombq.operations.jobs' in sys.modules\n"
         "assert not [name for name in sys.modules if name.startswith('google')]\n"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

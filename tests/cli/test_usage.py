@@ -229,6 +229,32 @@ def test_help_and_version_import_nothing_heavy(here: Path, arguments: list[str])
     assert HEAVY.isdisjoint(json.loads(done.stdout))
 
 
+def test_an_export_of_a_folder_imports_nothing_that_it_does_not_need(scans: Path) -> None:
+    script = (
+        "import contextlib, io, json, sys\n"
+        "from dicombq.cli.main import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        "    assert main(['export', 'bq', 'scans']) == 0\n"
+        "print(json.dumps(sorted(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    imported = set(json.loads(done.stdout))
+    assert "dicombq.export.run" in imported
+    needless = {
+        "configparser",
+        "dicombq.export.preview",
+        "dicombq.operations.cloud_logging",
+        "dicombq.stores.bucket",
+        "google",
+        "multiprocessing",
+        "obstore",
+        "pydicom",
+        "sqlglot",
+        "yaml",
+    }
+    assert imported & needless == set()
+
+
 def test_the_module_is_the_program(spawn: Run) -> None:
     result = spawn("--version")
     assert (result.code, result.out, result.err) == (0, f"dicombq {dicombq.__version__}\n", "")

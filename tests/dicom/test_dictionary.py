@@ -59,7 +59,7 @@ def test_the_tables_are_those_of_pydicom() -> None:
     from pydicom._private_dict import private_dictionaries
 
     assert dictionary._public.DicomDictionary == DicomDictionary
-    assert dictionary._private == private_dictionaries
+    assert dictionary._private() == private_dictionaries
 
 
 def test_a_process_that_reads_headers_does_not_import_pydicom() -> None:

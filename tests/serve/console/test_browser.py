@@ -308,6 +308,7 @@ def addresses(console: Console, page: Page) -> list[str]:
         f"{store}/streaming",
         f"{store}/streaming?browse=yes",
         "/query?sample=modalities&table=dicom.scans",
+        "/login",
         "/nowhere",
         f"{DATASET}/dicomStores/nowhere",
     ]
