@@ -331,3 +331,11 @@ def test_no_page_is_wider_than_a_narrow_window(page: Page, addresses: list[str])
             assert page.browser.execute_script("return document.documentElement.scrollWidth") == 320, address
     finally:
         chromium.set_size(page.browser, 1200, 900)
+
+
+def test_a_store_that_no_table_follows_is_read_when_it_is_asked_for(console: Console, page: Page) -> None:
+    page.go(console.create("unread", console.folder / "scans"))
+    assert "The store was not read yet" in page.text
+    page.click("Read the store")
+    page.until(lambda: words(page.find("#store .tiles")).startswith("Studies 11 Series 12 Instances 18 "))
+    page.until(lambda: "11 of 11" in page.text)
