@@ -175,7 +175,9 @@ class Datasets:
 
     def _created(self) -> Iterator[Dataset]:
         with storage_errors(self._folder), contextlib.suppress(FileNotFoundError):
-            yield from (_read(path) for path in self._folder.iterdir() if path.suffix == ".json")
+            for path in self._folder.iterdir():
+                with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                    yield from [_read(path)] if path.suffix == ".json" else []
 
     def _find(self, parent: Parent) -> Dataset | None:
         with storage_errors(self._folder), contextlib.suppress(FileNotFoundError):

@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from dicombq.serve.settings import Settings, is_loopback
 from dicombq.streaming.keeper import keepers
 from dicombq.system.notify import notify
 
-_GRACE = 3  # seconds that requests may take to end when the server is stopped
+_GRACE = 2  # seconds that requests may take to end when the server is stopped
 _LINGER = 0.5  # seconds that a thread may take after that
 _MIN_TOKEN = 16
 
@@ -81,9 +82,10 @@ def serve(settings: Settings, started: Callable[[Settings], None]) -> None:
 
 def end_process() -> None:
     """End the process at once where a thread still works for a client that is gone."""
+    deadline = time.monotonic() + _LINGER
     for thread in threading.enumerate():
         if thread is not threading.main_thread() and not thread.daemon:
-            thread.join(_LINGER)
+            thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 os._exit(0)
 

@@ -87,7 +87,8 @@ class Guard:
         self._app = app
         self._tell = tell
         self._settings = settings
-        self._names = {"localhost", settings.host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}
+        self._host = socket.gethostname().lower().partition(".")[0]
+        self._names = {"localhost", settings.host.lower(), self._host, socket.gethostname().lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a connection; there are no websockets."""
@@ -143,7 +144,9 @@ class Guard:
         try:
             ip_address(name)
         except ValueError:
-            return name in self._names
+            # the token is what keeps a page out whose domain has this machine's name in it
+            is_longer = self._settings.token is not None and name.startswith(f"{self._host}.")
+            return name in self._names or is_longer
         return True
 
 
@@ -169,7 +172,7 @@ def _is_cross_site(headers: Headers) -> bool:
     if site is not None:  # no page can make it up, and no proxy changes it
         return site not in ("same-origin", "none")
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+    return origin is not None and origin.partition("://")[2] != headers.get("host")
 
 
 def _knows(token: str, headers: Headers) -> bool:

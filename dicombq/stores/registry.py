@@ -150,11 +150,13 @@ class StoreRegistry:
 
     def list(self, parent: Mapping[str, str]) -> list[RegisteredStore]:
         """Read all stores whose project, location and dataset are those that are named, in the order of their names."""
+        stores: list[RegisteredStore] = []
         with storage_errors(self._folder), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            stores = [_read(path) for path in self._folder.iterdir() if path.suffix == ".json"]
-            here = (store for store in stores if parent.items() <= vars(store.name.parent).items())
-            return sorted(here, key=lambda store: str(store.name))
-        return []
+            for path in self._folder.iterdir():
+                with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                    stores += [_read(path)] if path.suffix == ".json" else []
+        here = (store for store in stores if parent.items() <= vars(store.name.parent).items())
+        return sorted(here, key=lambda store: str(store.name))
 
     def update(self, name: StoreName, change: Callable[[RegisteredStore], RegisteredStore]) -> RegisteredStore:
         """Change a registered store; errors are those of `get`."""

@@ -24,6 +24,7 @@ from dicombq.system.signals import held_back
 _INTERVAL = 600.0  # seconds between two sweeps; what happens in a folder is seen at once
 _AGAIN = 1.0  # seconds until a stream that another process runs is tried to be had again
 _LOOK = 0.05
+_PATIENCE = 2.0  # seconds that a stream may take to end
 
 
 class Keeper:
@@ -114,13 +115,17 @@ class Keeper:
         runner = self._runner
         return self._error.message if self._error else str(runner.health.get("error", "")) if runner else ""
 
-    def close(self) -> None:
-        """Give up the stream; what is not delivered is delivered by whoever runs it next."""
+    def ask_to_stop(self) -> None:
+        """Let the stream end when it can."""
         self._stop.set()
         runner = self._runner
         if runner:
             runner.stop.set()
-        self._thread.join(2.0)
+
+    def close(self, patience: float = _PATIENCE) -> None:
+        """Give up the stream; what is not delivered is delivered by whoever runs it next."""
+        self.ask_to_stop()
+        self._thread.join(patience)
         with contextlib.suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().close()
@@ -191,7 +196,10 @@ class Keepers:
         """Give up all streams."""
         with self._lock:
             for keeper in self._keepers.values():
-                keeper.close()
+                keeper.ask_to_stop()
+            deadline = time.monotonic() + _PATIENCE
+            for keeper in self._keepers.values():
+                keeper.close(max(0.0, deadline - time.monotonic()))
             self._keepers.clear()
 
     def _drop(self, keeper: Keeper) -> None:

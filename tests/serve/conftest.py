@@ -12,6 +12,7 @@ from dicombq.names import Parent, StoreName
 from dicombq.serve.app import build
 from dicombq.serve.settings import Settings
 from dicombq.stores.registry import RegisteredStore, StoreRegistry
+from dicombq.streaming.keeper import keepers
 from tests.instances import write_instance
 from tests.serve.processes import Server, let_end, server
 
@@ -38,6 +39,7 @@ def serve(served: Path) -> Iterator[Serve]:
             return stack.enter_context(TestClient(app, "http://127.0.0.1:8085", raise_server_exceptions=False))
 
         yield make
+    keepers(served).close()
     let_end()
 
 

@@ -50,8 +50,8 @@ def server(log: Path, *flags: str, lines: int = 3) -> Iterator[Server]:
                 time.sleep(0.02)
             yield Server(process, told[:lines], log)
         finally:
-            if process.poll() is None:
-                process.kill()
+            process.terminate()
+            process.wait(_PATIENCE)
 
 
 def let_end() -> None:

@@ -52,6 +52,14 @@ def test_a_line_for_each_face_says_where_it_is(real_server: Server) -> None:
     assert get(f"{url}/healthz") == b"ok\n"
 
 
+def test_a_server_may_listen_on_an_address_of_ipv6(served: Path, tmp_path: Path) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("there is no IPv6 here")
+    with server(tmp_path / "serve.log", "--host=::1") as running:
+        assert running.url.startswith("http://[::1]:")
+        assert get(f"{running.url}/healthz") == b"ok\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_that_is_stopped_ends_though_clients_hold_on(real_server: Server, number: signal.Signals) -> None:
     with connection(real_server) as idle, connection(real_server) as uploading:

@@ -1,5 +1,6 @@
 """From what a user typed to a store, and the stores that have a name."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,3 +132,21 @@ def test_a_damaged_file_is_named(registry: StoreRegistry, home: Path) -> None:
     path.write_text("{}")
     with pytest.raises(StateDamaged, match=path.name):
         registry.list({})
+
+
+def test_a_store_that_is_deleted_meanwhile_hides_no_other(home: Path, tmp_path: Path) -> None:
+    home.mkdir()
+    registry = StoreRegistry(home)
+    names = [StoreName(Parent(), f"s{number}") for number in range(20)]
+    for name in names:
+        registry.create(RegisteredStore(name, str(tmp_path)))
+
+    def delete() -> None:
+        for name in names[1:]:
+            registry.delete(name)
+
+    with ThreadPoolExecutor(1) as pool:
+        deleting = pool.submit(delete)
+        while not deleting.done():
+            assert registry.list({})[0].name == names[0]
+        deleting.result()

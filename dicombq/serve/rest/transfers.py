@@ -17,6 +17,7 @@ from dicombq.serve.rest.calls import Call
 from dicombq.stores.base import PLAIN, Store
 from dicombq.stores.filters import Filter, read_filter
 from dicombq.stores.registry import StoreRegistry
+from dicombq.streaming.keeper import keepers
 from dicombq.table.disposition import Disposition
 from dicombq.transfer.pattern import MatchingStore
 from dicombq.transfer.tasks import FilesIn, FilesOut, check_mime_type
@@ -42,9 +43,12 @@ def import_(call: Call) -> dict[str, Any]:
         raise BadField("gcs_source.uri", "gcs_source.uri must be specified.")
     if call.message.get("blobStorageSettings", {}).get("blobStorageClass", "STANDARD") != "STANDARD":
         raise BadField("blob_storage_settings", "There is no other storage class than STANDARD: blob_storage_settings.")
-    into = StoreRegistry(call.settings.home).get(call.store).open()
+    store = StoreRegistry(call.settings.home).get(call.store)
     settings = Settings(call.settings.home)
-    return _begin(FilesIn(MatchingStore.open(uri, PLAIN), into, settings.workers), settings)
+    begun = _begin(FilesIn(MatchingStore.open(uri, PLAIN), store.open(), settings.workers), settings)
+    if store.stream_configs:  # the tables that follow it get what is imported
+        keepers(call.settings.home).get(call.store)
+    return begun
 
 
 def _begin(task: Task, settings: Settings) -> dict[str, Any]:

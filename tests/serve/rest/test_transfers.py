@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from starlette.testclient import TestClient
 from dicombq.cli.main import main
 from dicombq.operations.state import State
 from dicombq.operations.store import OperationStore
+from dicombq.warehouses.duckdb import DuckdbWarehouse
 from tests.gcs_server import GcsBucket
 from tests.instances import ROOT, write_instance, write_truncated
 from tests.serve.processes import let_end
@@ -20,9 +22,8 @@ STORE = f"/v1/{PARENT}/dicomStores/my-store"
 
 
 def rows(file: Path, table: str = "d.t") -> int:
-    with duckdb.connect(str(file), read_only=True) as connection:
-        [count] = connection.execute(f"SELECT count(*) FROM {table}").fetchone() or (-1,)
-        return int(count)
+    [(count,)] = DuckdbWarehouse(file).query(f"SELECT count(*) FROM {table}").rows
+    return int(count)
 
 
 @pytest.fixture
@@ -198,6 +199,19 @@ def test_an_operation_is_cancelled_by_a_client_and_by_a_command(
     assert main(["operations", "cancel", begun["name"], "--quiet"]) == 0
     assert client.get(f"/v1/{begun['name']}").json()["error"]["code"] == 1
     assert {operation.state for operation in OperationStore(served).list()[0]} == {State.CANCELLED}
+
+
+def test_what_is_imported_reaches_the_tables_that_follow_the_store(
+    client: TestClient, scans: Path, tmp_path: Path, table: str
+) -> None:
+    body = {"streamConfigs": [{"bigqueryDestination": {"tableUri": table}}]}
+    assert client.post(f"/v1/{PARENT}/dicomStores?dicomStoreId=new", json=body).status_code == 200
+    begun = client.post(f"/v1/{PARENT}/dicomStores/new:import", json={"gcsSource": {"uri": f"{scans}/**"}})
+    assert ended(client, begun)["metadata"]["counter"]["success"] == "3"
+    deadline = time.monotonic() + 60
+    while rows(tmp_path / "x.duckdb") != 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_table_that_another_operation_writes_is_locked(client: TestClient, scans: Path, table: str) -> None:
