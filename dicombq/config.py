@@ -15,6 +15,9 @@ from dicombq.system.files import storage_errors, write_atomic
 if TYPE_CHECKING:
     import configparser
 
+ENGINES = ("local", "spark")
+"""Who reads headers: processes of this machine, or a cluster."""
+
 _SECTION = "dicombq"
 _FILE = "config.ini"
 _EMBEDDED = "warehouse.duckdb"
@@ -61,12 +64,19 @@ def _bytes(value: str) -> str:
     return value
 
 
+def _engine(value: str) -> str:
+    if value not in ENGINES:
+        raise InvalidArgument(f"[{value}] is no engine", f"There are {' and '.join(ENGINES)}.")
+    return value
+
+
 PROPERTIES = {
     "project": Property(("DICOMBQ_PROJECT", "GOOGLE_CLOUD_PROJECT"), _part("project"), Parent.project),
     "location": Property(("DICOMBQ_LOCATION",), _part("location"), Parent.location),
     "dataset": Property(("DICOMBQ_DATASET",), _part("dataset"), Parent.dataset),
     "warehouse": Property(("DICOMBQ_WAREHOUSE",), lambda uri: str(parse_warehouse_uri(uri))),
     "staging": Property(("DICOMBQ_STAGING",), str),
+    "engine": Property(("DICOMBQ_ENGINE",), _engine, "local"),
     "maximum_bytes_billed": Property(("DICOMBQ_MAXIMUM_BYTES_BILLED",), _bytes),
 }
 
@@ -166,6 +176,17 @@ def maximum_bytes_billed(flag: int | None = None) -> int | None:
     """
     limit = setting("maximum_bytes_billed").value
     return flag or (int(_bytes(limit)) if limit else None)
+
+
+def engine(flag: str | None = None) -> str:
+    """Give the name of the engine that reads headers.
+
+    Raises
+    ------
+    InvalidArgument
+        Where there is none of that name.
+    """
+    return _engine(flag or setting("engine").value)
 
 
 def staging() -> str:

@@ -9,6 +9,7 @@ import pytest
 from tests import gcs_server, proxy, pubsub_server, s3_server
 from tests import local_bigquery as local
 from tests import orthanc_server as orthanc_server_process
+from tests import spark_cluster as spark_cluster_processes
 from tests.fakes.bigquery import BigQueryFake
 from tests.fakes.bigquery_write import BigQueryWriteFake
 from tests.gcs_server import GcsBucket
@@ -17,6 +18,7 @@ from tests.orthanc_server import Orthanc
 from tests.proxy import Proxy
 from tests.pubsub_server import Telling
 from tests.s3_server import S3Bucket
+from tests.spark_cluster import Cluster
 
 
 @pytest.fixture
@@ -147,3 +149,13 @@ def orthanc(home: Path, orthanc_server: Orthanc, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     orthanc_server.clear()
     return orthanc_server
+
+
+@pytest.fixture(scope="session")
+def spark_cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Apache Spark on two workers; their executors find fake-gcs-server in place of Cloud Storage."""
+    if not spark_cluster_processes.IS_THERE:
+        pytest.skip(spark_cluster_processes.MISSING)
+    gcs = {"STORAGE_EMULATOR_HOST": request.getfixturevalue("gcs_url")} if gcs_server.EXECUTABLE else {}
+    with spark_cluster_processes.serve(tmp_path_factory.mktemp("spark"), environment=gcs) as cluster:
+        yield cluster

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import buckets, instances, inventory, readers
+from benchmarks import buckets, instances, inventory, readers, scale
 from benchmarks.table import markdown
 from dicombq.rows import reader, walker
 from tests import gcs_server
@@ -69,3 +69,9 @@ def test_a_pass_over_an_unchanged_store_is_measured() -> None:
     headings, _, row = inventory.section(files=1000, repeat=1).splitlines()
     assert headings.count("|") == row.count("|") == 7
     assert row.startswith("| 1,000 |")
+
+
+def test_what_a_driver_does_for_many_instances_is_measured(tmp_path: Path) -> None:
+    row = dict(zip(scale.HEADINGS, scale.measure(60_500, tmp_path), strict=True))
+    assert (row["instances"], row["duplicates"]) == (60_500, 1)
+    assert row["staged files"] == 16 + -(-(60_500 - 3200) // 600)

@@ -38,6 +38,7 @@ Properties:
   dataset               of stores and operations; new tables are made in a dataset of this name
   warehouse             where tables are made and asked: duckdb://FILE.duckdb or bq://PROJECT
   staging               where rows for BigQuery are staged: gs://BUCKET/FOLDER
+  engine                who reads headers: local or spark
   maximum_bytes_billed  bytes that a query on BigQuery may be billed for at most
 
 \b

@@ -14,6 +14,7 @@ from dicombq.cli.groups import (
     Group,
     async_option,
     common_options,
+    engine_options,
     filter_option,
     lock_timeout_option,
     log_to_cloud_option,
@@ -77,12 +78,13 @@ Examples:
 @click.option(
     "--staging",
     metavar="URI",
-    help="Stage rows in a bucket, from where BigQuery loads them: gs://BUCKET/FOLDER; default: $DICOMBQ_STAGING, "
-    "what `dicombq config` says, or else one upload from here.",
+    help="Stage rows in a bucket, from where BigQuery loads them: gs://BUCKET/FOLDER, or in a folder; default: "
+    "$DICOMBQ_STAGING, what `dicombq config` says, or else the home folder and one upload from there.",
 )
 @click.option("--dry-run", is_flag=True, help="Check, tell what would be done, an estimate of its size, and stop.")
 @async_option
 @workers_option
+@engine_options
 @store_options
 @lock_timeout_option
 @log_to_cloud_option
@@ -102,6 +104,9 @@ def bq(
     dry_run: bool,
     async_: bool,
     workers: int | None,
+    engine: str | None,
+    engine_master: str | None,
+    shared_folders: bool,
     lock_timeout: float | None,
     log_to_cloud: bool,
     options: StoreOptions,
@@ -116,7 +121,8 @@ def bq(
     The exit code is 3 where some instances could not be read: see `dicombq operations logs`.
     """
     from dicombq.cli.operations import run_task
-    from dicombq.export.request import ExportRequest, default_staging
+    from dicombq.engines.registry import EngineChoice
+    from dicombq.export.request import ExportRequest, staging_place
     from dicombq.export.task import export_task
     from dicombq.operations.kinds import Settings
     from dicombq.stores.filters import read_filter
@@ -138,9 +144,15 @@ def bq(
     wanted = read_filter(filter_config_gcs_uri) if filter_config_gcs_uri is not None else None
     settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
     destination = BigQueryDestination(table, disposition, schema == "json", include_source_store)
-    if staging is None:
-        staging = default_staging(table)
-    request = ExportRequest(source, destination, max_element_size or MAX_ELEMENT_SIZE, wanted, staging)
+    choice = EngineChoice(config.engine(engine), engine_master or "", shared_folders)
+    request = ExportRequest(
+        source,
+        destination,
+        max_element_size or MAX_ELEMENT_SIZE,
+        wanted,
+        staging_place(staging, table, choice),
+        choice,
+    )
     task = export_task(request, settings)
     if dry_run:
         from dicombq.export.preview import preview

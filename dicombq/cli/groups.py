@@ -220,6 +220,33 @@ workers_option = click.option(
     "--workers", type=click.IntRange(1), metavar="N", help="Processes that read and copy; default: the cores."
 )
 
+
+def engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags that say who reads headers."""
+    options = [
+        click.option(
+            "--engine",
+            type=Choice(["local", "spark"]),
+            help="Who reads headers: processes of this machine, or a cluster of Apache Spark, which needs pip install "
+            "'dicombq[spark]'; default: $DICOMBQ_ENGINE, what `dicombq config` says, or local.",
+        ),
+        click.option(
+            "--engine-master",
+            metavar="MASTER",
+            help="The cluster, as Spark names it: local[*], spark://HOST:PORT, yarn; default: what spark-submit or the "
+            "environment says.",
+        ),
+        click.option(
+            "--shared-folders",
+            is_flag=True,
+            help="All machines of the cluster have the folders of this one at the same paths.",
+        ),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 log_to_cloud_option = click.option(
     "--log-to-cloud",
     is_flag=True,

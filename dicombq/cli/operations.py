@@ -14,6 +14,7 @@ from dicombq.cli.groups import (
     Command,
     Group,
     common_options,
+    engine_options,
     lock_timeout_option,
     log_to_cloud_option,
     workers_option,
@@ -247,6 +248,7 @@ def cancel(output: Output, /, operation: str, **_names: str | None) -> None:
 )
 @_OPERATION
 @workers_option
+@engine_options
 @lock_timeout_option
 @log_to_cloud_option
 @common_options
@@ -256,6 +258,9 @@ def resume(
     /,
     operation: str,
     workers: int | None,
+    engine: str | None,
+    engine_master: str | None,
+    shared_folders: bool,
     lock_timeout: float | None,
     log_to_cloud: bool,
     **_names: str | None,
@@ -270,7 +275,16 @@ def resume(
     from dicombq.operations.kinds import Settings
 
     _know_kinds()
-    settings = Settings(config.home(), workers, lock_timeout, log_to_cloud, output.warning)
+    settings = Settings(
+        config.home(),
+        workers,
+        lock_timeout,
+        log_to_cloud,
+        output.warning,
+        engine=engine,
+        engine_master=engine_master,
+        shared_folders=shared_folders,
+    )
     with jobs.resume(operation_id(operation), settings) as job, output.waiting(str(job.operation.name)) as progress:
         job.run(progress)
     return operation_ended(output, job.operation, job.running.debug)

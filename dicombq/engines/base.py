@@ -56,8 +56,13 @@ class Engine(Protocol):
     """A place where shards run; a shard may run more than once, its outcome is told once."""
 
     @property
+    def distributes(self) -> bool:
+        """Whether shards run on machines that need not be this one: what they read and write has to be told them."""
+        ...
+
+    @property
     def workers(self) -> int:
-        """How many shards it runs at once, at most."""
+        """How many cores of this machine it may use; as many shards as these run here at once, if they run here."""
         ...
 
     def map_shards(self, function: Callable[[Shard], Outcome], shards: Iterable[Shard], watch: Watch[Outcome]) -> None:
@@ -68,4 +73,8 @@ class Engine(Protocol):
         Cancelled
             Where the watch said to stop: nothing runs on then.
         """
+        ...
+
+    def close(self) -> None:
+        """Give back what shards run on; the next ones take it anew."""
         ...

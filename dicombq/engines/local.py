@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from dicombq.engines.base import Outcome, Shard, Watch
 from dicombq.errors import Failed
@@ -41,6 +41,7 @@ class LocalEngine:
 
     workers: int
     few: int = 1
+    distributes: ClassVar[bool] = False
 
     @classmethod
     def fitting(cls) -> LocalEngine:
@@ -73,6 +74,9 @@ class LocalEngine:
             else:
                 watch.look(running=1)
                 watch.take(function(shard))
+
+    def close(self) -> None:
+        """Nothing: processes end with their shards."""
 
     def _map_in_processes(
         self,

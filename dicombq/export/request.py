@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from dicombq import config
+from dicombq.engines.registry import LOCAL, EngineChoice
 from dicombq.names import BigQueryTable, TableUri, read_table_uri
 from dicombq.shards.work import filter_config
 from dicombq.stores.base import Store
@@ -25,7 +27,10 @@ class ExportRequest:
     wanted
         Which instances; None for all.
     staging
-        Where rows are staged for the load, as ``gs://BUCKET/FOLDER``; empty for the operation's folder.
+        Where rows are staged for the load, as ``gs://BUCKET/FOLDER`` or an absolute path; empty for the operation's
+        folder.
+    engine
+        Who reads the headers.
     """
 
     store: Store[Any]
@@ -33,6 +38,7 @@ class ExportRequest:
     max_element_size: int = MAX_ELEMENT_SIZE
     wanted: Filter | None = None
     staging: str = ""
+    engine: EngineChoice = LOCAL
 
     def to_api(self) -> dict[str, Any]:
         """Print the request as the API does; fields that the API lacks stand under ``dicombq``."""
@@ -50,6 +56,7 @@ class ExportRequest:
                 "options": asdict(self.store.options),
                 "maxElementSize": self.max_element_size,
                 "staging": self.staging,
+                "engine": asdict(self.engine),
             },
         }
 
@@ -68,9 +75,12 @@ class ExportRequest:
             state["dicombq"]["maxElementSize"],
             wanted,
             state["dicombq"].get("staging", ""),
+            EngineChoice(**state["dicombq"].get("engine", {})),
         )
 
 
-def default_staging(table: TableUri) -> str:
-    """Give the place where rows are staged when nobody names one."""
-    return config.staging() if isinstance(table, BigQueryTable) else ""
+def staging_place(named: str | None, table: TableUri, engine: EngineChoice) -> str:
+    """Give the place where rows are staged: the one that is named, or what `dicombq config` says where it is used."""
+    if named is None and (isinstance(table, BigQueryTable) or not engine.is_here):
+        named = config.staging()
+    return os.path.abspath(os.path.expanduser(named)) if named and "://" not in named else named or ""

@@ -12,9 +12,19 @@ from dicombq.engines.base import Engine
 from dicombq.errors import Cancelled, DicombqError, Failed
 from dicombq.export.area import StagingArea, staging_area
 from dicombq.export.duplicates import without_rows
+from dicombq.export.limits import check_listing
 from dicombq.export.plan import schema_conflict
 from dicombq.export.request import ExportRequest
-from dicombq.export.staging import Receipt, ShardSpec, column_paths, instance_with, receipts_in, stage_shard
+from dicombq.export.staging import (
+    Receipt,
+    ShardSpec,
+    column_paths,
+    instance_with,
+    receipts_in,
+    stage_elsewhere,
+    stage_shard,
+)
+from dicombq.names import BigQueryTable
 from dicombq.operations.kinds import Progress
 from dicombq.operations.log import LogEntry
 from dicombq.operations.running import RunningOperation
@@ -24,7 +34,7 @@ from dicombq.rows.record import Record
 from dicombq.shards.duplicates import find_duplicates
 from dicombq.shards.listing import Listing, read_refs
 from dicombq.shards.receipts import Receipts
-from dicombq.shards.work import ShardedWork
+from dicombq.shards.work import FILTER, ShardedWork
 from dicombq.system.files import printable, storage_errors
 from dicombq.table.fields import Field
 from dicombq.warehouses.base import FieldConflict, Load, Warehouse
@@ -82,8 +92,10 @@ class Export:
             Which ended the operation; the table is as it was, unless the message says otherwise.
         """
         with storage_errors(self.folder):
-            listing = self._take_up_listing() or self._list()
-            self._stage(listing)
+            with contextlib.closing(self.engine):
+                listing = self._take_up_listing() or self._list()
+                check_listing(self.request, listing, self.folder)
+                self._stage(listing)
             self._tell_of_filter()
             self._drop_duplicates()
             self.work.enter(State.LOADING)
@@ -114,15 +126,22 @@ class Export:
     def _stage(self, listing: Listing) -> None:
         self.work.enter(State.STAGING)
         missing, total = self._missing_shards(listing), len(listing.shards)
-        self.work.go_through(missing, total, stage_shard, lambda number: self._spec(listing, number), self._accept)
+        function, area = stage_shard, self.area
+        if missing and self.engine.distributes:
+            function, area = stage_elsewhere, area.elsewhere(self.folder / FILTER if self.request.wanted else None)
 
-    def _spec(self, listing: Listing, number: int) -> ShardSpec:
+        def spec(number: int) -> ShardSpec:
+            return self._spec(listing, number, area)
+
+        self.work.go_through(missing, total, function, spec, self._accept)
+
+    def _spec(self, listing: Listing, number: int, area: StagingArea) -> ShardSpec:
         request, destination = self.request, self.request.destination
         return ShardSpec(
             number,
-            tuple(read_refs(request.store, self.folder, *listing.shards[number])),
+            read_refs(request.store, self.folder, *listing.shards[number]),
             request.store,
-            self.area,
+            area,
             MetadataRecord if destination.schema_json else Record,
             request.max_element_size,
             printable(str(request.store.name)) if destination.include_source_store else None,
@@ -130,6 +149,7 @@ class Export:
         )
 
     def _accept(self, receipt: Receipt) -> None:
+        self.area.take(receipt.keys)
         self.receipts.write(receipt)
         self._count_receipt(receipt)
 
@@ -178,14 +198,15 @@ class Export:
                 names.append(receipt.file)
                 paths |= column_paths(receipt)
                 longest_row = max(longest_row, receipt.longest_row)
+        uris = self.area.row_uris(names) if isinstance(destination.table, BigQueryTable) else []
         load = Load(
-            self.area.row_files(names),
+            [] if uris else self.area.row_files(names),
             destination.fields(paths),
             destination.disposition,
             f"dicombq_export_{self.running.operation.id}",
             self.folder,
             longest_row,
-            self.area.row_uris(names),
+            uris,
             self.engine.workers,
         )
         try:

@@ -2,14 +2,14 @@
 
 ::
 
-    shards/N.ndjson.gz   the rows of shard N
-    shards/N.keys.jsonl  which instance each row is
-    receipts/N.json      the outcome of shard N; written last, so that the files that it names are there
+    shards/N.ndjson.gz      the rows of shard N
+    shards/N.keys.jsonl.gz  which instance each row is
+    receipts/N.json         the outcome of shard N; written last, so that the files that it names are there
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from dicombq.operations.log import LogEntry
 from dicombq.rows.record import Record
 from dicombq.shards.duplicates import digest
 from dicombq.shards.receipts import Receipts
+from dicombq.shards.spread import check_seen
 from dicombq.shards.work import log_entry
 from dicombq.stores import lines
 from dicombq.stores.base import Failure, Found, InstanceRef, Result, Store
-from dicombq.stores.filters import Filter, load_filter
+from dicombq.stores.filters import Filter
 from dicombq.stores.lines import row_line
 
 
@@ -43,7 +44,7 @@ class ShardSpec:
     """
 
     number: int
-    refs: Sequence[InstanceRef]
+    refs: Iterable[InstanceRef]
     store: Store[Any]
     area: StagingArea
     record_type: type[Record]
@@ -111,13 +112,19 @@ class Key:
 
 def stage_shard(spec: ShardSpec) -> Receipt:
     """Read a shard's instances into a file of rows; a shard may run more than once."""
-    wanted = load_filter(*spec.wanted) if spec.wanted else None
+    wanted = spec.area.load_filter(*spec.wanted) if spec.wanted else None
     with spec.area.attempt(spec.number) as attempt:
         receipt = Receipt(spec.number, attempt.rows_name, attempt.keys_name)
         writer = _ShardWriter(attempt, receipt, spec.source_store, wanted)
         for result in spec.store.read(spec.refs, spec.record_type, spec.max_element_size):
             writer.take(result)
     return writer.finished()
+
+
+def stage_elsewhere(spec: ShardSpec) -> Receipt:
+    """Stage a shard on a machine that may lack a folder that others have."""
+    check_seen(spec.store.source, map(spec.store.has, spec.refs))
+    return stage_shard(spec)
 
 
 class _ShardWriter:

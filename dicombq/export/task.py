@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dicombq.engines.local import LocalEngine
-from dicombq.errors import InvalidArgument
-from dicombq.export.area import is_left, staging_area
+from dicombq.export.area import staging_area
+from dicombq.export.elsewhere import check_places
 from dicombq.export.plan import Plan, plan
 from dicombq.export.request import ExportRequest
 from dicombq.export.run import Export
-from dicombq.names import DuckdbTable, StoreName, parse_object_uri
+from dicombq.names import StoreName
 from dicombq.operations.kinds import Kind, Progress, Settings, register
 from dicombq.operations.running import RunningOperation
 from dicombq.operations.state import Operation
@@ -58,20 +57,9 @@ class ExportTask:
 
     def plan(self) -> Plan:
         """Hold the request against the table."""
-        if self.export_request.staging:
-            self._check_staging()
+        self.export_request.engine.check(self.workers)
+        check_places(self.export_request)
         return plan(self.export_request, self.warehouse)
-
-    def _check_staging(self) -> None:
-        """Refuse a bucket for rows that no load reads, that is not there, or that may not be used."""
-        if isinstance(self.export_request.destination.table, DuckdbTable):
-            raise InvalidArgument(
-                "--staging is for tables in BigQuery, which loads from a bucket; a DuckDB file is loaded from here",
-                "Leave --staging out.",
-            )
-        from dicombq.stores.objects import check_bucket  # noqa: PLC0415 - half a second of imports
-
-        check_bucket(parse_object_uri(self.export_request.staging))
 
     def check(self) -> None:
         """Refuse what `plan` refuses."""
@@ -83,7 +71,7 @@ class ExportTask:
 
     def run(self, running: RunningOperation, progress: Progress) -> None:
         """Export; errors are those of `Export.run`."""
-        engine = LocalEngine(self.workers) if self.workers else LocalEngine.fitting()
+        engine = self.export_request.engine.open(self.workers, running.operation.folder / "engine.log")
         Export(self.export_request, self.warehouse, engine, running, progress).run()
 
 
@@ -96,12 +84,15 @@ def export_task(request: ExportRequest, settings: Settings) -> ExportTask:
 def _reopen(operation: Operation, request: dict[str, Any], settings: Settings) -> ExportTask:
     own = request["dicombq"]
     store = reopen_store(operation.store_name, own["source"], StoreOptions(**own.get("options", {})))
-    return export_task(ExportRequest.from_api(store, saved_filter(operation, request), request), settings)
+    noted = ExportRequest.from_api(store, saved_filter(operation, request), request)
+    engine = noted.engine.changed(settings.engine, settings.engine_master, shared_folders=settings.shared_folders)
+    return export_task(replace(noted, engine=engine), settings)
 
 
 def _discard(operation: Operation, request: dict[str, Any]) -> None:
-    if is_left(operation.folder):
-        staging_area(operation.folder, request["dicombq"].get("staging", ""), operation.id).clear()
+    area = staging_area(operation.folder, request["dicombq"].get("staging", ""), operation.id)
+    if area.is_left:
+        area.clear()
 
 
 EXPORT_BQ = register(Kind("export bq", "ExportDicomData", _reopen, _discard))

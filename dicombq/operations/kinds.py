@@ -28,6 +28,8 @@ class Settings:
         None for not at all and 10.
     log_to_cloud
         Whether the log of an operation goes to Cloud Logging too.
+    engine, engine_master, shared_folders
+        What an operation that is gone on with is to change of its engine; None for nothing.
     warn
         Prints a warning: a trouble that a user should know, and that the operation does not fail for.
     """
@@ -37,6 +39,9 @@ class Settings:
     lock_timeout: float | None = None
     log_to_cloud: bool = False
     warn: Callable[[str], None] = lambda _text: None
+    engine: str | None = None
+    engine_master: str | None = None
+    shared_folders: bool = False
 
 
 class Task(Protocol):

@@ -15,14 +15,16 @@ from dicombq.operations.log import LogEntry
 
 _MEMORY = "200MB"
 _FILES_AT_ONCE = 100
+_READ = """read_json(?, format = 'newline_delimited', columns = {
+    shard: 'BIGINT', "row": 'BIGINT', digest: 'VARCHAR', updated: 'VARCHAR', uri: 'VARCHAR'})"""
+_SHORT = "('0x' || left(digest, 16))::UBIGINT"
+"""What is held of each key at first: 8 bytes."""
 _DUPLICATES = """
     SELECT shard, "row", uri, winner FROM (
         SELECT *, row_number() OVER newest AS place, first_value(uri) OVER newest AS winner
-        FROM keys WHERE digest IN (SELECT digest FROM keys GROUP BY digest HAVING count(*) > 1)
-        WINDOW newest AS (PARTITION BY digest ORDER BY updated DESC, uri DESC, shard DESC, "row" DESC))
+        FROM keys WINDOW newest AS (PARTITION BY digest ORDER BY updated DESC, uri DESC, shard DESC, "row" DESC))
     WHERE place > 1 ORDER BY shard, "row"
 """
-"""Digests that are NULL are in no group: `IN` finds none of them."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ def digest(uids: tuple[str, ...]) -> str | None:
 def find_duplicates(key_files: Iterable[Path], scratch: Path) -> Iterator[Duplicate]:
     """Find the rows that give way: the newest LastUpdated wins, then the greater URI (``schema.md``).
 
-    In the order of shards and rows. DuckDB sorts the keys on disk.
+    In the order of shards and rows. The keys are gone through once for the digests that come twice, in short, and once
+    more for all of these: most instances have none. DuckDB puts on disk what does not fit into memory.
 
     Parameters
     ----------
@@ -67,16 +70,20 @@ def find_duplicates(key_files: Iterable[Path], scratch: Path) -> Iterator[Duplic
         connection.execute("SET memory_limit = ?", [_MEMORY])
         connection.execute("SET threads = 1")
         connection.execute("SET temp_directory = ?", [str(scratch)])
+        some = [files[at : at + _FILES_AT_ONCE] for at in range(0, len(files), _FILES_AT_ONCE)]
+        connection.execute("CREATE TABLE shorts (short UBIGINT)")
+        for names in some:
+            connection.execute(f"INSERT INTO shorts SELECT {_SHORT} FROM {_READ} WHERE digest IS NOT NULL", [names])
+        connection.execute("CREATE TABLE twice AS SELECT short FROM shorts GROUP BY short HAVING count(*) > 1")
+        connection.execute("DROP TABLE shorts")
+        if connection.execute("SELECT count(*) FROM twice").fetchone() == (0,):
+            return
         connection.execute(
             'CREATE TABLE keys (shard BIGINT, "row" BIGINT, digest VARCHAR, updated VARCHAR, uri VARCHAR)'
         )
-        for start in range(0, len(files), _FILES_AT_ONCE):
+        for names in some:
             connection.execute(
-                """
-                INSERT INTO keys SELECT * FROM read_json(?, format = 'newline_delimited', columns = {
-                    shard: 'BIGINT', "row": 'BIGINT', digest: 'VARCHAR', updated: 'VARCHAR', uri: 'VARCHAR'})
-                """,
-                [files[start : start + _FILES_AT_ONCE]],
+                f"INSERT INTO keys SELECT * FROM {_READ} WHERE {_SHORT} IN (SELECT short FROM twice)", [names]
             )
         connection.execute(_DUPLICATES)
         while rows := connection.fetchmany(1000):

@@ -8,12 +8,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -52,6 +54,54 @@ class Listing:
     version: str = __version__
 
 
+class RefsFile:
+    """``refs.jsonl`` as it is written: references a line each, cut into shards as they come.
+
+    Parameters
+    ----------
+    size
+        References of the first shards.
+    """
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._size = size
+        self._shards: list[tuple[int, int]] = []
+        self._begin, self._end, self._count = 0, 0, 0
+
+    def add(self, line: bytes) -> None:
+        """Write a reference, as `noted` has it."""
+        if self._count == self._size * _growth(len(self._shards)):
+            self._cut()
+        self._file.write(line)
+        self._end += len(line)
+        self._count += 1
+
+    def finish(self) -> list[tuple[int, int]]:
+        """Make all of it survive a power cut; give each shard's offset and count."""
+        if self._count:
+            self._cut()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return self._shards
+
+    def _cut(self) -> None:
+        self._shards.append((self._begin, self._count))
+        self._begin, self._count = self._end, 0
+
+
+@contextlib.contextmanager
+def open_refs(folder: Path, shard_size: int | None) -> Iterator[RefsFile]:
+    """Begin the ``refs.jsonl`` of an operation anew; None for shards of the usual size."""
+    with open_private(folder / "refs.jsonl") as file:
+        yield RefsFile(file, shard_size or SHARD_SIZE)
+
+
+def noted(ref: InstanceRef) -> bytes:
+    """Write a reference as a line."""
+    return json.dumps(ref).encode() + b"\n"  # not orjson: a path may be no text
+
+
 def list_store(
     store: Store[Any],
     wanted: Filter | None,
@@ -60,28 +110,17 @@ def list_store(
     shard_size: int | None = None,
 ) -> list[tuple[int, int]]:
     """Write the references of a store to ``refs.jsonl``; give each shard's offset and count."""
-    shards: list[tuple[int, int]] = []
-    offset, count, size = 0, 0, shard_size or SHARD_SIZE
-    with open_private(folder / "refs.jsonl") as file:
+    with open_refs(folder, shard_size) as refs:
         for entry in store.list(wanted=wanted):
             on_entry(entry)
-            if isinstance(entry, Outcome):
-                continue
-            if count == size * _growth(len(shards)):
-                shards.append((offset, count))
-                offset, count = file.tell(), 0
-            file.write(json.dumps(entry).encode() + b"\n")  # not orjson: a path may be no text
-            count += 1
-        if count:
-            shards.append((offset, count))
-        file.flush()
-        os.fsync(file.fileno())
-    return shards
+            if not isinstance(entry, Outcome):
+                refs.add(noted(entry))
+        return refs.finish()
 
 
 def _growth(shard: int) -> int:
-    """Tell how much bigger a shard is than the first: 10,000 of them hold 600 million instances."""
-    return 3 << (shard // 1000) if shard >= _SMALL_SHARDS else 1
+    """Tell how much bigger a shard is than the first: 10,000 of them hold 2,800 million instances."""
+    return 3 << (shard // 800) if shard >= _SMALL_SHARDS else 1
 
 
 def write_listing(folder: Path, listing: Listing) -> None:
@@ -98,9 +137,20 @@ def read_listing(folder: Path) -> Listing | None:
     return Listing(**state | {"counters": Counters(**state["counters"])})
 
 
-def read_refs(store: Store[Any], folder: Path, offset: int, count: int) -> Iterator[InstanceRef]:
-    """Stream a part of the listing."""
+@dataclass(frozen=True)
+class Refs:
+    """A part of a listing, as its file has it: the references are made where they are needed."""
+
+    store: Store[Any]
+    lines: bytes
+
+    def __iter__(self) -> Iterator[InstanceRef]:
+        """Make them."""
+        return (self.store.ref(json.loads(line)) for line in self.lines.splitlines())
+
+
+def read_refs(store: Store[Any], folder: Path, offset: int, count: int) -> Refs:
+    """Read a part of the listing."""
     with (folder / "refs.jsonl").open("rb") as file:
         file.seek(offset)
-        for _ in range(count):
-            yield store.ref(json.loads(file.readline()))
+        return Refs(store, b"".join(itertools.islice(file, count)))

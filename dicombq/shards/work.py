@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,8 @@ from dicombq.operations.log import LogEntry
 from dicombq.operations.running import RunningOperation
 from dicombq.operations.state import Counters, Operation, Shards, State
 from dicombq.shards.listing import Listing, list_store, read_listing, read_refs, write_listing
-from dicombq.stores.base import Failure, Listed, Skipped, Store
+from dicombq.shards.spread import list_spread
+from dicombq.stores.base import DivisibleStore, Failure, Listed, Skipped, Store
 from dicombq.stores.filters import Filter, load_filter
 from dicombq.system.files import printable
 
@@ -105,7 +106,12 @@ class ShardedWork:
         self.running.operation.counters = Counters()
         self.running.cut_log(0)
         self.enter(State.LISTING)
-        shards = list_store(self.store, self.wanted, self.folder, self._count_listed, self.shard_size)
+        if self.engine.distributes and isinstance(self.store, DivisibleStore):
+            shards = list_spread(
+                self.store, self.engine, self.folder, self._count_entries, self._is_cancelled, self.shard_size
+            )
+        else:
+            shards = list_store(self.store, self.wanted, self.folder, self._count_listed, self.shard_size)
         listing = Listing(shards, replace(self.counters), self.running.log_size())
         write_listing(self.folder, listing)
         return listing
@@ -135,7 +141,9 @@ class ShardedWork:
                 "Run the export again.",
             )
         sample = (
-            next(read_refs(self.store, self.folder, *listing.shards[number])) for number in sorted(missing)[:_SAMPLE]
+            ref
+            for number in sorted(missing)[:_SAMPLE]
+            for ref in read_refs(self.store, self.folder, listing.shards[number][0], 1)
         )
         if not any(map(self.store.has, sample)):
             raise SourceChanged(
@@ -172,7 +180,7 @@ class ShardedWork:
             self.running.count()
             self.progress(self.running.operation)
 
-        watch = Watch(take, show, lambda: self.running.is_cancelled)
+        watch = Watch(take, show, self._is_cancelled)
         self.engine.map_shards(function, map(spec, sorted(missing)), watch)
 
     def tell_of_filter(self, unwanted: int, unmatched: Collection[int]) -> None:
@@ -188,16 +196,23 @@ class ShardedWork:
             reasons = (f"line [{number}] of the filter names nothing in the store" for number in some)
             self.running.log(LogEntry("NOTICE", "NOT_FOUND", uri, "", reason) for reason in reasons)
 
+    def _is_cancelled(self) -> bool:
+        return self.running.is_cancelled
+
     def _count_listed(self, entry: Listed) -> None:
-        if isinstance(entry, Failure):
-            self.counters.found += 1
-            self.counters.failure += 1
-        elif isinstance(entry, Skipped):
-            self.counters.skipped += 1
-        else:
-            self.counters.pending += 1
         if isinstance(entry, Failure | Skipped):
-            self.running.log([log_entry(entry)])
+            self._count_entries(0, [entry])
+        else:
+            self._count_entries(1, ())
+
+    def _count_entries(self, refs: int, others: Sequence[Failure | Skipped]) -> None:
+        failures = sum(isinstance(entry, Failure) for entry in others)
+        self.counters.pending += refs
+        self.counters.found += failures
+        self.counters.failure += failures
+        self.counters.skipped += len(others) - failures
+        if others:
+            self.running.log(map(log_entry, others))
         self.running.count()
         self.progress(self.running.operation)
 

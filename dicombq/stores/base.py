@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from dicombq.names import StoreName
 from dicombq.rows.base import Row
@@ -161,6 +161,40 @@ class Store(Protocol[RefT]):
 
     def read(self, refs: Iterable[RefT], record_type: type[Record], max_element_size: int) -> Iterator[Result]:
         """Read each reference; no fault of an instance ends the iteration."""
+        ...
+
+
+class Place(NamedTuple):
+    """A part of a store that is still to be listed.
+
+    Parameters
+    ----------
+    start, end
+        A folder; or in a bucket the keys behind one, up to another, empty for all that come.
+    apart
+        Whether only `DivisibleStore.list_apart` lists it.
+    """
+
+    start: str
+    end: str = ""
+    apart: bool = False
+
+
+@runtime_checkable
+class DivisibleStore(Store[RefT], Protocol[RefT]):
+    """A store that several machines can list at once."""
+
+    @property
+    def whole(self) -> Place:
+        """All of it."""
+        ...
+
+    def list_part(self, place: Place, most: int) -> Iterator[RefT | Failure | Skipped | Place]:
+        """Stream what `list` does of a place; after about `most` of it, places that hold the rest."""
+        ...
+
+    def list_apart(self, places: Iterable[Place]) -> Iterator[RefT | Failure | Skipped]:
+        """Stream what is in places that have to be known all together, or some of it would be listed twice."""
         ...
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import functools
 import io
+import itertools
 import re
+import string
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
@@ -24,6 +27,7 @@ from dicombq.stores.base import (
     Failure,
     InstanceRef,
     Known,
+    Place,
     Result,
     StoreOptions,
     Versioned,
@@ -47,6 +51,12 @@ MAX_ASKED = 256 << 20
 
 TAIL = 4 << 10
 """Bytes of a second request, for the end of compressed pixel data and what stands behind it."""
+
+_BOUNDS = f"-{string.digits}{string.ascii_uppercase}_{string.ascii_lowercase}"
+"""Characters between which ranges of keys are cut; keys may have others."""
+
+_LAST = "~"
+"""A character that few keys have, and behind those that others have."""
 
 _MAX_READ_AHEAD = 4 << 20
 _ENCAPSULATED = re.compile(rb"1\.2\.840\.10008\.1\.2\.[45]")
@@ -145,6 +155,46 @@ class BucketStore:
             yield ref
         if is_empty and key and (single := interruptible(lambda: self._client.state(str(self.root.with_key(key))))):
             yield single
+
+    @property
+    def whole(self) -> Place:
+        """All keys."""
+        return Place("")
+
+    def list_part(self, place: Place, most: int) -> Iterator[ObjectRef | Place]:
+        """Stream the objects of a range of keys; errors are those of `open`."""
+        last = place.start
+        for count, ref in enumerate(self.list() if place == self.whole else self._behind(place.start)):
+            key = parse_object_uri(ref.uri).key
+            if place.end and key > place.end:
+                return
+            if count == most:
+                yield from self._cut(Place(last, place.end))
+                return
+            yield ref
+            last = key
+
+    def list_apart(self, places: Iterable[Place]) -> Iterator[ObjectRef]:
+        """Nothing: ranges of keys have nothing in common."""
+        del places
+        return iter(())
+
+    def _behind(self, key: str) -> Iterator[ObjectRef]:
+        return self._client.list(f"{self.root.key}/" if self.root.key else "", key)
+
+    def _cut(self, place: Place) -> Iterator[Place]:
+        """Cut a range by the first character in which its keys differ from the one before it."""
+        last = place.start
+
+        def is_behind_alike(index: int) -> bool:
+            first = next(self._behind(f"{last[: index + 1]}{_LAST}"), None)
+            return first is not None and not (place.end and parse_object_uri(first.uri).key > place.end)
+
+        index = bisect.bisect_left(range(len(last)), True, key=is_behind_alike)
+        bounds = [last[:index] + character for character in _BOUNDS if character > last[index:]]
+        within = [bound for bound in bounds if not place.end or bound < place.end] if index < len(last) else []
+        for start, end in itertools.pairwise([last, *within, place.end]):
+            yield Place(start, end)
 
     @property
     def folder(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import math
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,7 @@ from dicombq.stores.base import (
     InstanceRef,
     Known,
     Outcome,
+    Place,
     Result,
     Skipped,
     StoreOptions,
@@ -135,12 +137,39 @@ class FolderStore:
         if os.path.isfile(top):
             yield FileRef(top)
             return
-        walk = _Walk(os.path.realpath(self.root), [(top, False)])
-        while walk.folders:
+        yield from self._listed(_Walk(os.path.realpath(self.root), [(top, False)]), top)
+
+    @property
+    def whole(self) -> Place:
+        """The root."""
+        return Place(self.source)
+
+    def list_part(self, place: Place, most: int) -> Iterator[FileRef | Failure | Skipped | Place]:
+        """Stream what is below a folder, links to other folders apart; errors are those of `list`."""
+        if os.path.isfile(place.start):
+            yield FileRef(place.start)
+            return
+        walk = _Walk(os.path.realpath(self.root), [(place.start, False)], leaves_links=True)
+        yield from self._listed(walk, self.source, most)
+        yield from (Place(folder) for folder, _ in walk.folders)
+        yield from (Place(link, apart=True) for link in walk.links)
+
+    def list_apart(self, places: Iterable[Place]) -> Iterator[FileRef | Failure | Skipped]:
+        """Stream what is in folders that links lead to."""
+        walk = _Walk(os.path.realpath(self.root), [])
+        for place in places:
+            yield from walk.enter(place.start)
+        yield from self._listed(walk, self.source)
+
+    def _listed(self, walk: _Walk, top: str, most: float = math.inf) -> Iterator[FileRef | Failure | Skipped]:
+        """Go through folders, until there are none, or so many entries were seen."""
+        seen = 0
+        while walk.folders and seen < most:
             folder, linked = walk.folders.pop()
             try:
                 with os.scandir(folder) as entries:
                     for entry in entries:
+                        seen += 1
                         yield from walk.look_at(entry, linked=linked)
             except OSError as error:
                 if folder == top:  # an empty table must not replace a good one for this
@@ -228,11 +257,15 @@ class _Walk:
         Folders to list yet; for each, whether a link leads there.
     reached
         Real paths of folders outside of the root: several links may lead to the same one.
+    leaves_links
+        Whether links to folders are noted in `links`, not followed.
     """
 
     real_root: str
     folders: list[tuple[str, bool]]
+    leaves_links: bool = False
     reached: set[str] = field(default_factory=set)
+    links: list[str] = field(default_factory=list)
 
     def look_at(self, entry: os.DirEntry[str], *, linked: bool) -> Iterator[FileRef | Failure | Skipped]:
         if entry.is_symlink():
@@ -244,7 +277,7 @@ class _Walk:
         elif entry.name.startswith(UNFINISHED):
             return
         elif linked:
-            yield from self._enter(entry.path)
+            yield from self.enter(entry.path)
         else:
             self.folders.append((entry.path, False))
 
@@ -256,12 +289,14 @@ class _Walk:
             return
         if stat.S_ISREG(mode):
             yield FileRef(path)
+        elif stat.S_ISDIR(mode) and self.leaves_links:
+            self.links.append(path)
         elif stat.S_ISDIR(mode):
-            yield from self._enter(path)
+            yield from self.enter(path)
         else:
             yield Skipped(FileRef(path), "not a regular file")
 
-    def _enter(self, path: str) -> Iterator[FileRef | Failure | Skipped]:
+    def enter(self, path: str) -> Iterator[FileRef | Failure | Skipped]:
         target = os.path.realpath(path)
         if target in self.reached or os.path.commonpath((target, self.real_root)) == self.real_root:
             yield Skipped(FileRef(path), "a folder that is listed anyway")

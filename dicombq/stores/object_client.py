@@ -115,8 +115,8 @@ class ObjectClient:
     def _store(self) -> Any:
         return _connect(self.bucket.with_key(""), self.options, emulator() if self._is_google else _s3_endpoint())
 
-    def list(self, prefix: str) -> Iterator[ObjectRef]:
-        """Stream the objects whose keys begin so, page by page.
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectRef]:
+        """Stream the objects whose keys begin so and come after another, page by page.
 
         Raises
         ------
@@ -127,12 +127,11 @@ class ObjectClient:
         Temporary
             Where the server does not answer.
         """
-        for page in in_a_thread(self._list(prefix)):
+        for page in in_a_thread(self._list(prefix, after)):
             yield from page
 
-    def _list(self, prefix: str) -> Iterator[Sequence[ObjectRef]]:
+    def _list(self, prefix: str, last: str) -> Iterator[Sequence[ObjectRef]]:
         """Stream pages; after a fault the clients give up on, go on behind the last object that was listed."""
-        last = ""
         pages = self._google_pages if self._is_google else self._pages
         tries = _Tries()
         while True:

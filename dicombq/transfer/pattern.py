@@ -12,7 +12,7 @@ from typing import Any
 from dicombq.errors import InvalidArgument
 from dicombq.names import Parent, StoreName, is_object_uri
 from dicombq.rows.record import Record
-from dicombq.stores.archives import MemberRef
+from dicombq.stores.archive_files import MemberRef
 from dicombq.stores.base import Failure, InstanceRef, Result, Skipped, Store, StoreOptions
 from dicombq.stores.filters import Filter
 from dicombq.stores.registry import absolute_source, reopen_store

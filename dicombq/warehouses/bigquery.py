@@ -20,7 +20,6 @@ from google.cloud.bigquery.retry import DEFAULT_RETRY
 from isal import igzip
 
 from dicombq.errors import (
-    Failed,
     FailedPrecondition,
     NotAWarehouse,
     NotFound,
@@ -49,15 +48,13 @@ from dicombq.warehouses.base import (
 )
 from dicombq.warehouses.bigquery_errors import errors, job_error, unsettled
 from dicombq.warehouses.bigquery_inserts import insert
+from dicombq.warehouses.bigquery_limits import check_sources
 
 PATIENCE = 300.0
 """Seconds for which temporary failures of one call are retried."""
 
 MAX_GZIP_SIZE = 4_000_000_000
 """Bytes of a compressed file in a load job; larger loads are sent uncompressed."""
-
-MAX_SOURCES = 10_000
-"""Objects that one load job reads."""
 
 _SEARCH = 30.0
 """Seconds for which a job is looked for that may have been made: it is not found everywhere at once."""
@@ -303,11 +300,7 @@ class BigQueryWarehouse:
         body = load.scratch / "upload"
         try:
             if load.uris:
-                if len(load.uris) > MAX_SOURCES:
-                    raise Failed(
-                        f"[{table}] would be loaded from {len(load.uris):,} objects; BigQuery takes {MAX_SOURCES:,}",
-                        "Export again without --staging.",
-                    )
+                check_sources(table, len(load.uris))
                 with self._passing_on_interrupts(job_id, location):
                     return self._client.load_table_from_uri(list(load.uris), _id(table), retry=self._retry, **named)
             size = _join(load.files, body)

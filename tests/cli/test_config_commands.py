@@ -33,6 +33,7 @@ def test_the_list_tells_where_each_property_is_set(run: Run, here: Path, monkeyp
         "dataset": ("dicom", "default"),
         "warehouse": ("", "unset"),
         "staging": ("", "unset"),
+        "engine": ("local", "default"),
         "maximum_bytes_billed": ("", "unset"),
     }
 
@@ -53,7 +54,7 @@ def test_the_warehouse_that_was_set_gets_the_tables_and_the_questions(run: Run, 
 
 def test_an_unknown_property_and_a_wrong_value_are_refused(run: Run, home: Path) -> None:
     unknown = run("config", "set", "datset", "x")
-    assert (unknown.code, "Valid choices are [dataset, location" in unknown.err) == (2, True)
+    assert (unknown.code, "Valid choices are [dataset, engine, location" in unknown.err) == (2, True)
     wrong = run("config", "set", "warehouse", "mysql://x")
     assert wrong.code == 2
     assert wrong.err.splitlines()[0] == "ERROR: (dicombq.config.set) [mysql://x] is not a warehouse."

@@ -125,7 +125,8 @@ def test_an_export_whose_objects_cannot_be_deleted_is_done_all_the_same(
     [
         ("gs://no-such-bucket", 7, "Cloud Storage does not find [gs://no-such-bucket/]"),
         ("s3://bucket/x", 2, "is not in Google Cloud Storage"),
-        ("./folder", 2, "is not the URI of an object"),
+        ("./folder", 7, "there is no folder [/"),
+        ("ftp://host/x", 2, "is not the URI of an object"),
     ],
 )
 def test_a_place_that_is_no_bucket_is_refused(

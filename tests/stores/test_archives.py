@@ -18,7 +18,7 @@ import pytest
 from dicombq.names import Parent
 from dicombq.rows.base import Unreadable
 from dicombq.rows.record import Record
-from dicombq.stores import archives
+from dicombq.stores import archive_files
 from dicombq.stores.base import Failure, Found, Result, Skipped, Store, StoreOptions
 from dicombq.stores.registry import open_store, reopen_store
 from tests.dicom_bytes import element, instance
@@ -246,7 +246,7 @@ def test_what_is_encrypted_or_compressed_in_another_way_is_a_failure(folder: Fol
 def test_a_bomb_is_a_failure_before_it_is_unpacked(
     folder: Folder, home: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "FREE_SIZE", 1 << 20)
+    monkeypatch.setattr(archive_files, "FREE_SIZE", 1 << 20)
     folder.put(kind, KINDS[kind]({"a.dcm": bytes(20 << 20), "b.dcm": instance()}))
     outcomes = read(folder, home)
     bomb = outcomes[kind]
@@ -258,7 +258,7 @@ def test_a_bomb_is_a_failure_before_it_is_unpacked(
 def test_an_archive_of_too_many_members_is_a_failure(
     folder: Folder, home: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "MAX_MEMBERS", 3)
+    monkeypatch.setattr(archive_files, "MAX_MEMBERS", 3)
     folder.put(kind, KINDS[kind]({f"{number}": b"" for number in range(5)}))
     failure = read(folder, home)[kind]
     assert isinstance(failure, Failure)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dicombq.engines.registry import LOCAL
 from dicombq.errors import InvalidArgument
-from dicombq.export.request import ExportRequest, default_staging
+from dicombq.export.request import ExportRequest, staging_place
 from dicombq.export.task import export_task
 from dicombq.names import is_object_uri
 from dicombq.operations import jobs
@@ -77,7 +78,7 @@ def _table(call: Call, store: Store[Any], settings: Settings) -> Task:
         store,
         BigQueryDestination(table, _disposition(call.message), *form),
         wanted=_filter(call),
-        staging=default_staging(table),
+        staging=staging_place(None, table, LOCAL),
     )
     return export_task(request, settings)
 

@@ -63,13 +63,25 @@ class Page:
         return seen[0]
 
     def click(self, words: str) -> None:
-        """Click on a link, a button or a menu, even if it is just being replaced."""
+        """Click on a menu, or on a link or a button that leads to another page, and wait for that."""
+        before = self.find("html")
+        if self.press(words) != "summary":
+            self.until(lambda: _is_gone(before))
 
-        def press() -> bool:
-            self.named(words).click()
-            return True
+    def press(self, words: str) -> str:
+        """Click on something, even if it is just being replaced; give its tag."""
 
-        self.until(press)
+        def act() -> str:
+            element = self.named(words)
+            tag = element.tag_name
+            element.click()
+            return tag
+
+        return self.until(act)
+
+    def words(self, css: str) -> str:
+        """Read what an element says, on one line, even if it is just being replaced."""
+        return self.until(lambda: [words(self.find(css))])[0]
 
     def field(self, label: str) -> WebElement:
         """Find a field by its label."""
@@ -116,3 +128,11 @@ class Page:
 def words(element: WebElement) -> str:
     """Read what an element says, on one line."""
     return " ".join(element.text.split())
+
+
+def _is_gone(element: WebElement) -> bool:
+    try:
+        element.is_enabled()
+    except StaleElementReferenceException:
+        return True
+    return False

@@ -84,9 +84,9 @@ def test_the_steps_of_the_guide_export_a_store_to_a_table(console: Console, any_
     assert rows(console, table) == INSTANCES
     page.click("dicom")
     page.click("Operations")
-    row = page.find("tbody tr")
-    assert words(row).startswith(f"{identity} OK Export to a table scans ")
-    assert f" {INSTANCES} 0 " in words(row)
+    row = page.words("tbody tr")
+    assert row.startswith(f"{identity} OK Export to a table scans ")
+    assert f" {INSTANCES} 0 " in row
 
 
 def test_each_choice_is_checked_as_it_is_made(console: Console, page: Page) -> None:
@@ -147,7 +147,7 @@ def test_an_export_that_fails_leads_to_its_log(console: Console, page: Page) -> 
     page.click("Actions")
     page.click("View details in the log")
     assert page.heading == "Log"
-    assert words(page.find("tbody tr")).startswith("ERROR the column [StudyDate] is STRING")
+    assert page.words("tbody tr").startswith("ERROR the column [StudyDate] is STRING")
 
 
 def test_instances_that_cannot_be_read_are_found_in_the_log(console: Console, plain_page: Page) -> None:
@@ -165,7 +165,7 @@ def test_instances_that_cannot_be_read_are_found_in_the_log(console: Console, pl
     wait_for(page, "OK")
     assert page.find(".tiles .bad").text == "Failed\n3"
     page.click("The log says why, for each")
-    assert "3 x " in words(page.find("tbody tr"))
+    assert "3 x " in page.words("tbody tr")
     page.choose("Show", "Every entry")
     page.enter("Search", "cut2")
     page.choose("Severity", "ERROR")
@@ -190,7 +190,7 @@ def test_counters_move_until_the_end_is_told(console: Console, page: Page) -> No
         page.browser.execute_script("window.isTheSame = true")
     finally:
         console.gate.open()
-    page.until(lambda: " OK " in words(page.find("tbody tr")))
+    page.until(lambda: " OK " in page.words("tbody tr"))
     assert page.browser.execute_script("return window.isTheSame")
 
 
@@ -228,10 +228,10 @@ def test_the_steps_of_the_guide_let_a_table_follow_a_store(console: Console, any
     assert page.field("Also for the instances that the store holds already").is_selected()
     page.click("Done")  # 6
     delivered = re.compile(rf"{table} Following 0 0.0 s 0 \d{{4}}-")
-    refresh(page, lambda: bool(delivered.match(words(page.find("#streaming tbody tr")))))
+    refresh(page, lambda: bool(delivered.match(page.words("#streaming tbody tr"))))
     assert rows(console, name) == INSTANCES
-    assert words(page.find("#store .tiles")).startswith("Studies 11 Series 12 Instances 18 ")
-    assert "Doe^Jane P-001 2023-01-05 CHEST CT " in words(page.find("section[aria-labelledby=studies-title]"))
+    assert page.words("#store .tiles").startswith("Studies 11 Series 12 Instances 18 ")
+    assert "Doe^Jane P-001 2023-01-05 CHEST CT " in page.words("section[aria-labelledby=studies-title]")
     page.click("Add new streaming configuration")
     page.click("Browse")
     page.until(lambda: page.find(f"input[name=listed][value={name}]")).click()
@@ -258,7 +258,7 @@ def test_a_question_is_answered_by_a_table_and_by_a_file(console: Console, any_p
     page.click("Run")
     assert (page.texts("thead th"), page.texts("tbody td")) == (["<b>"], ["Anonymous"])
     assert page.path == "/query"
-    page.click("Download CSV")
+    page.press("Download CSV")
     downloads = Path(page.browser.capabilities["chrome"]["userDataDir"])
     file = page.until(lambda: list(downloads.glob("result*.csv")))[0]
     assert list(csv.reader(file.read_text().splitlines())) == [["<b>"], ["Anonymous"]]
@@ -331,3 +331,11 @@ def test_no_page_is_wider_than_a_narrow_window(page: Page, addresses: list[str])
             assert page.browser.execute_script("return document.documentElement.scrollWidth") == 320, address
     finally:
         chromium.set_size(page.browser, 1200, 900)
+
+
+def test_a_store_that_no_table_follows_is_read_when_it_is_asked_for(console: Console, page: Page) -> None:
+    page.go(console.create("unread", console.folder / "scans"))
+    assert "The store was not read yet" in page.text
+    page.click("Read the store")
+    page.until(lambda: page.words("#store .tiles").startswith("Studies 11 Series 12 Instances 18 "))
+    page.until(lambda: "11 of 11" in page.text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -208,3 +209,20 @@ def test_the_corpus_comes_back_byte_for_byte_and_gives_the_rows_of_its_files(
 def test_a_folder_is_served_as_it_lies_there(home: Path) -> None:
     with served(home, source=str(SAMPLES)) as server:
         assert check_rows(server, [SAMPLES]) > 5
+
+
+def test_an_answer_that_cannot_be_completed_is_cut_off(server: Served, tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        path = write_instance(tmp_path / f"{number}.dcm", number, PixelData=bytes(3_000_000), BitsAllocated=8)
+        headers = {"Content-Type": "application/dicom"}
+        assert requests.post(f"{server.url}/studies", path.read_bytes(), headers=headers, timeout=60).status_code == 200
+    (last,) = server.folder.rglob("*.3.dcm")
+    with requests.get(f"{server.url}/studies/{ROOT}.1", stream=True, timeout=60) as answer:
+        assert answer.status_code == 200
+        pieces = answer.iter_content(1000)
+        next(pieces)
+        os.replace(tmp_path / "1.dcm", last)  # which is another one then
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            list(pieces)
+    log = server.log.read_text()
+    assert "Traceback" not in log

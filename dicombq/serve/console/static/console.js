@@ -3,7 +3,6 @@
 
 document.documentElement.classList.add("has-scripts");
 
-const EVERY = 1000; // milliseconds between two looks at what moves
 const SAID = 5000; // milliseconds between two things said to a screen reader
 
 const focusable = (part) => [...part.querySelectorAll("a, button, input, select, summary, [tabindex]")];
@@ -18,7 +17,7 @@ function takeParts(page) {
       part.replaceChildren(...fresh.childNodes);
       focusable(part)[focused]?.focus({ preventScroll: true });
     }
-    part.toggleAttribute("data-moves", fresh.hasAttribute("data-moves"));
+    if (!fresh.hasAttribute("data-moves")) part.removeAttribute("data-moves");
   }
 }
 
@@ -38,7 +37,13 @@ function say(page) {
   said = Date.now();
 }
 
-async function follow() {
+// What moves says in data-moves how many seconds to wait until the next look.
+function follow() {
+  const moving = document.querySelector("[data-moves]");
+  if (moving) setTimeout(lookAgain, 1000 * moving.getAttribute("data-moves"));
+}
+
+async function lookAgain() {
   try {
     if (!document.hidden) {
       const page = await load(location.href);
@@ -48,9 +53,9 @@ async function follow() {
   } catch {
     // the server may be there again the next time
   }
-  if (document.querySelector("[data-moves]")) setTimeout(follow, EVERY);
+  follow();
 }
-if (document.querySelector("[data-moves]")) setTimeout(follow, EVERY);
+follow();
 
 let looks = 0;
 async function look(form) {
