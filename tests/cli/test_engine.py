@@ -42,6 +42,7 @@ def test_an_engine_that_is_not_installed_is_refused_with_the_way_to_it(
 def test_the_engine_that_was_set_is_taken_and_a_flag_wins(
     run: Run, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: True)
     assert run("config", "set", "engine", "dask").code == 2
     assert run("config", "set", "engine", "spark").code == 0
     assert "whose master is not named" in run("export", "bq", "scans").err

@@ -24,6 +24,8 @@ from tests.instances import write_truncated
 
 NOT_RUN = {
     "bq gcloud": "they need Google Cloud",
+    "aws ssh spark-submit": "they need a cluster",
+    "$SPARK_HOME/bin/spark-class": "it needs Spark: see tests/proofs/test_spark.py",
     "systemctl journalctl": "they need systemd",
     "pip python3 source .venv/bin/pip": "what they install is installed",
     "chmod chown editor install setfacl": "they change the machine",
@@ -67,9 +69,9 @@ def lines(script: str) -> list[str]:
 
 def _is_run(line: str) -> bool:
     found = list(commands(line))
-    if any(" ".join(words).startswith(name) for words in found for name in NOT_RUN):
+    if "--engine=spark" in line or any(" ".join(words).startswith(name) for words in found for name in NOT_RUN):
         return False
-    first = line.split(maxsplit=1)[0].lstrip("(")
+    first = next(word for word in line.split() if not re.match(r"[A-Z_]+=", word)).lstrip("(")
     assert found or first in _PROGRAMS or first == "export", f"nothing says why [{line}] is not run"
     return bool(found) or first == "export"
 

@@ -265,9 +265,9 @@ def test_a_value_that_does_not_fit_is_not_told(bigquery: BigQueryFake, exporter:
 
 
 def test_more_objects_than_one_job_reads_are_refused(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dicombq.warehouses.bigquery.MAX_SOURCES", 1)
+    monkeypatch.setattr("dicombq.warehouses.bigquery_limits.MAX_SOURCES", 1)
     load = dataclasses.replace(make_load(exporter.folder, [], [ID]), uris=["gs://b/1", "gs://b/2"])
-    with pytest.raises(Failed, match="from 2 objects; BigQuery takes 1"):
+    with pytest.raises(FailedPrecondition, match="from 2 objects; a load job of BigQuery takes 1"):
         exporter.warehouse.load(TABLE, load)
 
 

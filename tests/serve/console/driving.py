@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import NoSuchElementException, WebDriverException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -118,7 +118,7 @@ class Page:
             try:
                 if found := look():
                     return found
-            except (NoSuchElementException, StaleElementReferenceException, AssertionError):
+            except (WebDriverException, AssertionError):  # the page that is looked at may just be replaced
                 if time.monotonic() > deadline:
                     raise AssertionError(self.text) from None
             assert time.monotonic() < deadline, self.text
@@ -133,6 +133,6 @@ def words(element: WebElement) -> str:
 def _is_gone(element: WebElement) -> bool:
     try:
         element.is_enabled()
-    except StaleElementReferenceException:
+    except WebDriverException:  # it is stale, or cannot even be looked up in the page that comes
         return True
     return False

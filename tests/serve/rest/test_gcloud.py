@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -41,7 +42,8 @@ def gcloud(real_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(f"CLOUDSDK_{name}", value)
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        done = subprocess.run(["gcloud", *arguments], check=False, capture_output=True, text=True)
+        own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # gcloud is in Python, too
+        done = subprocess.run(["gcloud", *arguments], check=False, capture_output=True, text=True, env=own)
         return done.returncode, done.stdout, done.stderr
 
     return run

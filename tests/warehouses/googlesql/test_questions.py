@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,12 @@ def answer(warehouse: Warehouse[Any], name: str) -> list[list[Any]]:
     return [list(result.columns), *([comparable(plain(value)) for value in row] for row in result.rows)]
 
 
+def without_ties(answer: list[list[Any]]) -> list[list[Any]]:
+    """Sort the rows that are alike in the first column."""
+    alike = itertools.groupby(answer[1:], key=itemgetter(0))
+    return [answer[0], *(row for _, rows in alike for row in sorted(rows, key=repr))]
+
+
 def comparable(value: Any) -> Any:
     """A float's last digit may differ; an array of BigQuery's is never NULL."""
     if isinstance(value, float):
@@ -121,7 +129,10 @@ def test_the_embedded_warehouse_answers(duckdb: DuckdbWarehouse, name: str) -> N
         answers[name] = found
         lines = (f"{json.dumps(each)}: {json.dumps(answers[each], ensure_ascii=False)}" for each in sorted(answers))
         ANSWERS.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    assert found == answers[name]
+    if name == "guide: the latest studies":  # its order leaves those without a date open
+        assert without_ties(found) == without_ties(answers[name])
+    else:
+        assert found == answers[name]
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
