@@ -115,7 +115,8 @@ def read(
 ) -> Iterator[Reading]:
     """Read references, each in all schemas that are needed.
 
-    Something that changes between two reads is left out: its version will be another one the next time.
+    Something that changes between two reads is left out: its version will be another one the next time. Where the store
+    tells no times, only other UIDs show that.
     """
     first, *others = sorted(schemas)
     refs = [ref for ref, _ in listed]
@@ -134,7 +135,7 @@ def _by_uri(store: Store[Any], refs: Sequence[InstanceRef], schema: bool, max_el
 
 
 def _add(reading: Reading, schema: bool, other: Reading | None) -> bool:
-    if other is None or other.uids != reading.uids:
+    if other is None or other.uids != reading.uids or (reading.is_dated and other.updated != reading.updated):
         return False
     reading.bodies |= other.bodies
     return schema in reading.bodies
