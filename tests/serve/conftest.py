@@ -13,6 +13,7 @@ from dicombq.serve.app import build
 from dicombq.serve.settings import Settings
 from dicombq.stores.registry import RegisteredStore, StoreRegistry
 from dicombq.streaming.keeper import keepers
+from tests.cli.gate import Gate
 from tests.instances import write_instance
 from tests.serve.processes import Server, let_end, server
 
@@ -27,6 +28,14 @@ def served(home: Path) -> Path:
     """A HOME that is there; operations that were begun in it end before the test does."""
     home.mkdir(mode=0o700)
     return home
+
+
+@pytest.fixture
+def gate(served: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """Where exports stop until it is opened; a server of its own process is to be started after it."""
+    gate = Gate(tmp_path, served, monkeypatch)
+    yield gate
+    gate.open()
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from google.auth.credentials import AnonymousCredentials
 from googleapiclient.discovery import build  # type: ignore[import-untyped]
 from googleapiclient.errors import HttpError  # type: ignore[import-untyped]
 
-from tests.instances import ROOT, write_instance
+from tests.cli.gate import Gate
+from tests.instances import ROOT
 from tests.serve.processes import Server
 
 LOCATION = "projects/my-project/locations/us-central1"
@@ -92,7 +93,10 @@ def test_datasets_and_stores_are_created_listed_changed_and_deleted(datasets: Da
     assert pages(api, parent=LOCATION) == [{"datasets": []}]
 
 
-def test_operations_are_begun_polled_listed_and_cancelled(datasets: Datasets, scans: Path, tmp_path: Path) -> None:
+def test_operations_are_begun_polled_listed_and_cancelled(
+    gate: Gate, datasets: Datasets, scans: Path, tmp_path: Path
+) -> None:
+    gate.open()
     api = datasets()
     stores, operations = api.dicomStores(), api.operations()
     table = {"tableUri": f"duckdb://{tmp_path}/x.duckdb/d.t"}
@@ -107,8 +111,7 @@ def test_operations_are_begun_polled_listed_and_cancelled(datasets: Datasets, sc
     stores.create(parent=DATASET, dicomStoreId="new", body={}).execute()
     begun = stores.import_(name=f"{DATASET}/dicomStores/new", body={"gcsSource": {"uri": f"{tmp_path}/o/**"}}).execute()
     assert wait(api, begun)["response"]["@type"].endswith("ImportDicomDataResponse")
-    for number in range(400):
-        write_instance(scans / "more" / f"{number}.dcm", 1000 + number)
+    gate.close()
     begun = stores.export(name=STORE, body={"bigqueryDestination": {"force": True, **table}}).execute()
     assert operations.cancel(name=begun["name"], body={}).execute() == {}
     assert wait(api, begun)["error"]["code"] == 1

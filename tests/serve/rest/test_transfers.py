@@ -13,8 +13,9 @@ from dicombq.cli.main import main
 from dicombq.operations.state import State
 from dicombq.operations.store import OperationStore
 from dicombq.warehouses.duckdb import DuckdbWarehouse
+from tests.cli.gate import Gate
 from tests.gcs_server import GcsBucket
-from tests.instances import ROOT, write_instance, write_truncated
+from tests.instances import ROOT, write_truncated
 from tests.serve.processes import let_end
 
 PARENT = "projects/my-project/locations/us-central1/datasets/my-dataset"
@@ -183,10 +184,8 @@ def test_a_store_that_is_gone_is_not_found(client: TestClient, scans: Path, tabl
 
 
 def test_an_operation_is_cancelled_by_a_client_and_by_a_command(
-    client: TestClient, scans: Path, served: Path, tmp_path: Path, table: str, capsys: pytest.CaptureFixture[str]
+    gate: Gate, client: TestClient, scans: Path, served: Path, table: str
 ) -> None:
-    for number in range(400):
-        write_instance(scans / "more" / f"{number}.dcm", 1000 + number)
     begun = client.post(f"{STORE}:export", json={"bigqueryDestination": {"tableUri": table}}).json()
     assert client.post(f"/v1alpha2/{begun['name']}:cancel", json={}).json() == {}
     let_end()
