@@ -3,7 +3,8 @@
 Instances arrive in a folder and go from it while `stream run` brings them to a table of DuckDB. Every ten seconds a
 line tells how far the table is behind, and how much memory the stream takes; at the end the view has to be the folder.
 
-Somebody also asks the table every second, and notes how long after its arrival each instance has a row there.
+Somebody also asks the table every second, waits while it is written, and notes how long after its arrival each instance
+has a row there.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ class Reader:
     waited: list[float] = field(default_factory=list)
     _last: int = -1
 
-    def look(self) -> None:
-        """Ask once; while rows are written, nobody is let in."""
+    def look(self) -> bool:
+        """Ask once; False while rows are written, when nobody is let in."""
         with contextlib.suppress(duckdb.IOException), duckdb.connect(str(self.file), read_only=True) as connection:
             rows = connection.execute(
                 "SELECT rowid, epoch(LastUpdated) FROM d.t WHERE rowid > ? AND Type = 'CREATE'", [self._last]
@@ -86,6 +87,8 @@ class Reader:
             present = time.time()
             self.waited += [present - arrived for _, arrived in rows]
             self._last = max([self._last, *(row for row, _ in rows)])
+            return True
+        return False
 
     def line(self) -> str:
         """Tell the percentiles."""
@@ -109,9 +112,8 @@ def soak(minutes: float, arrivals: float, departures: float) -> bool:
             begun = reported = asked = time.monotonic()
             while time.monotonic() - begun < minutes * 60:
                 folder.go_on()
-                if time.monotonic() - asked >= _ASK:
+                if time.monotonic() - asked >= _ASK and reader.look():
                     asked = time.monotonic()
-                    reader.look()
                 if time.monotonic() - reported >= _REPORT:
                     reported += _REPORT
                     _report(time.monotonic() - begun, folder, stream.pid)

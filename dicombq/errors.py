@@ -9,6 +9,7 @@
     │   ├── HomeUnusable          FAILED_PRECONDITION (9)   1
     │   ├── NotConfirmed          FAILED_PRECONDITION (9)   1
     │   ├── StorageFull           RESOURCE_EXHAUSTED (8)    1
+    │   ├── WarehouseFailed       UNKNOWN (2)               1
     │   ├── Crashed               ABORTED (10)              1
     │   └── StateDamaged          DATA_LOSS (15)            1
     ├── FailedPrecondition        FAILED_PRECONDITION (9)   4
@@ -114,6 +115,10 @@ class StorageFull(Failed):
     """A disk or a quota of disk space is used up."""
 
     code = 8
+
+
+class WarehouseFailed(Failed):
+    """The file of a warehouse could not be read or written, whatever the rows are."""
 
 
 class NotConfirmed(Failed):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dicombq.errors import SchemaConflict
+from dicombq.errors import FailedPrecondition, SchemaConflict
 from dicombq.export.request import ExportRequest
 from dicombq.names import TableUri
 from dicombq.table.disposition import Action, decide
@@ -41,6 +41,8 @@ def plan(request: ExportRequest, warehouse: Warehouse[Any]) -> Plan:
     ------
     TableExists, TableNotEmpty
         As `dicombq.table.disposition.decide`.
+    FailedPrecondition
+        Where the table has a primary key, as one with the latest version of each instance.
     SchemaConflict
         Where the table's extra columns are of other types, as with the other schema.
     """
@@ -48,6 +50,11 @@ def plan(request: ExportRequest, warehouse: Warehouse[Any]) -> Plan:
     table = warehouse.state(destination.table)
     action = decide(str(destination.table), table.state, destination.disposition)
     if action in (Action.LOAD, Action.APPEND):
+        if table.key:
+            raise FailedPrecondition(
+                f"the table [{destination.table}] has a primary key, so that an export cannot add rows to it",
+                "Name another table, or replace this one with --overwrite-table.",
+            )
         conflicts = merge(table.fields, destination.fields(set())).conflicts
         if conflicts:
             raise schema_conflict(destination.table, conflicts[0], "")

@@ -260,15 +260,19 @@ class Pass:
         )
 
     def _settle(self, instance: int, at_hand: dict[int, Reading], teller: Teller) -> None:
-        """Tell of an instance if it is not what was told last."""
+        """Tell of an instance if it is not what was told last, or if a table could not be told of it."""
         winner = self._winner(instance)
         alive, content = self.inventory.one("SELECT alive, content FROM instances WHERE id = ?", [instance])
-        if winner and winner[0] in at_hand:
-            at_hand[winner[0]].note_in_catalogue(self.inventory, instance)
-        if winner and alive and winner[1] == content:
+        reading = at_hand.get(winner[0]) if winner else None
+        if reading:
+            reading.note_in_catalogue(self.inventory, instance)
+        is_noted = winner and alive and winner[1] == content
+        if is_noted and reading:
+            teller.caught_up(instance, reading)
+        if is_noted and not teller.waiting(instance):
             self.counts.unchanged += 1
-        elif winner and winner[0] in at_hand:
-            teller.created(instance, at_hand[winner[0]])
+        elif reading:
+            teller.created(instance, reading)
         else:
             self.inventory.execute("INSERT OR IGNORE INTO suspects VALUES (?)", [instance])
             return
@@ -306,12 +310,18 @@ class Pass:
         return [(self.store.ref(json.loads(ref)), version) for _, _, ref, version in winners]
 
     def _check_limit(self) -> None:
-        (deaths,) = self.inventory.one(f"SELECT count(*) FROM suspects JOIN instances ON id = instance WHERE {_DEAD}")
-        if not deaths:
-            return
-        (total,) = self.inventory.one("SELECT count(*) FROM instances WHERE alive")
-        if deaths > self.limit(total):
-            raise too_many_gone(deaths, total, self.store.source)
+        (deaths,) = self.inventory.one(f"SELECT count(*) FROM {_SUSPECTS} WHERE {_DEAD}")
+        counted = deaths
+        while deaths > self.limit(alive := self._count_alive(counted)):  # enough of them, and all only where it has to
+            if alive < counted:
+                raise too_many_gone(deaths, alive, self.store.source)
+            counted *= 2
+
+    def _count_alive(self, most: int) -> int:
+        """Count the instances that the store holds, up to a number."""
+        query = "SELECT count(*) FROM (SELECT 1 FROM instances WHERE alive LIMIT ?)"
+        number: int = self.inventory.one(query, [most])[0]
+        return number
 
     def _bury(self, suspects: Sequence[int]) -> None:
         with Outbox(self.inventory, dry=self.dry) as outbox, self.inventory.transaction():
@@ -357,13 +367,10 @@ class Pass:
             held = (f"SELECT 1 FROM {table} WHERE destination = ? AND instance = ?" for table in ("adopted", "parked"))
             if any(self.inventory.one(query, key) for query in held):
                 teller.deleted_from(destination, instance)
-        elif reading and reading.uids == row[1:]:
-            teller.backfilled(destination, instance, reading)
-        else:
-            self.inventory.execute(
-                "INSERT OR REPLACE INTO parked VALUES (?, ?, ?)",
-                [destination.id, instance, "it could not be read when the table was to be told of it"],
-            )
+        elif not (reading and reading.uids == row[1:] and teller.backfilled(destination, instance, reading)):
+            reason = "it could not be read when the table was to be told of it"
+            self.inventory.execute("INSERT OR REPLACE INTO parked VALUES (?, ?, ?)", [destination.id, instance, reason])
+            self.inventory.execute("INSERT OR IGNORE INTO suspects VALUES (?)", [instance])
 
     def _reconcile(self) -> None:
         """Tell each table of what it holds and the store does not."""
@@ -389,6 +396,5 @@ class Pass:
 
 _REMAINING = "SELECT 1 FROM copies WHERE copies.instance = instances.id AND copies.id NOT IN (SELECT id FROM gone)"
 _DEAD = f"alive AND NOT EXISTS ({_REMAINING})"
-_NEXT_SUSPECTS = (
-    f"SELECT instance FROM suspects JOIN instances ON id = instance WHERE NOT EXISTS ({_REMAINING}) LIMIT {_AT_ONCE}"
-)
+_SUSPECTS = "suspects CROSS JOIN instances ON id = instance"  # to SQLite, CROSS is to begin with the suspects
+_NEXT_SUSPECTS = f"SELECT instance FROM {_SUSPECTS} WHERE NOT EXISTS ({_REMAINING}) LIMIT {_AT_ONCE}"

@@ -20,9 +20,9 @@ from dicombq.system.threads import wait_for
 from dicombq.warehouses.base import Warehouse
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-_REST, _LONGEST_REST = 2.0, 1.5
-"""How much longer it rests after a delivery than that took, and the seconds at most: DuckDB writes the last rows of a
-table anew each time, so that few deliveries of many rows cost less than many of few.
+_LONGEST_REST = 1.5
+"""It rests after a load as long as that took, and so many seconds at most: others want to look at the file, and few
+loads of many rows cost less than many of few.
 """
 
 
@@ -96,7 +96,8 @@ class Courier:
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 pause = _FIRST_PAUSE
-                self._wake.wait()
+                if not delivery.has_work():
+                    self._wake.wait()
 
     def _try(self, delivery: Delivery) -> None:
         before, begun = delivery.delivered, time.monotonic()
@@ -115,7 +116,7 @@ class Courier:
             delivery.note_error(self.error)
         self.delivered, self.parked = delivery.delivered, delivery.parked
         if delivery.delivered > before:
-            self._wait(max(self._spacing, min(_REST * (time.monotonic() - begun), _LONGEST_REST)))
+            self._wait(max(self._spacing, min(time.monotonic() - begun, _LONGEST_REST)))
 
     def _wait(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -72,9 +72,9 @@ class Delivery:
             adopt(self.inventory, self.destination, self.warehouse)
 
     def deliver(self) -> None:
-        """Load all rows that the table has still to get."""
+        """Finish the load that was begun, and make one of what the table has still to get by now."""
         self._deliver_begun()
-        while self._begin():
+        if self._begin():
             self._deliver_begun()
 
     def has_work(self) -> bool:

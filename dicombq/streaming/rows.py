@@ -88,22 +88,36 @@ class Teller:
         self._delete([destination], instance)
         self.counts.backfilled += 1
 
-    def backfilled(self, destination: Destination, instance: int, reading: Reading) -> None:
-        """Tell one table of an instance that the others know, unless it has the row already."""
+    def waiting(self, instance: int) -> list[Destination]:
+        """Give the tables that could not be told of an instance, or could not take its row."""
+        query = "SELECT 1 FROM parked WHERE destination = ? AND instance = ?"
+        return [each for each in self._following(instance) if self.inventory.one(query, [each.id, instance])]
+
+    def caught_up(self, instance: int, reading: Reading) -> None:
+        """Tell the tables that wait for an instance of what the others know."""
+        for each in self.waiting(instance):
+            self.backfilled(each, instance, reading)
+
+    def backfilled(self, destination: Destination, instance: int, reading: Reading) -> bool:
+        """Tell one table of an instance that the others know, unless it has the row already.
+
+        False where it is another one than they know: it has changed since it was read, or a pass has still to note it.
+        """
         last, following, content = self.inventory.one(
             "SELECT last, next, content FROM instances WHERE id = ?", [instance]
         )
         if content[0] == reading.content[0] and content != reading.content:
-            return  # it has changed since: all tables are told of that
+            return False
         has = self._adopted(destination, instance)
         if has and (has[0] == last or self._is_the_same(has[0], reading.updated, reading)):
             self._forget([destination], instance)
-            return
+            return True
         if has and has[0] is not None and has[0] >= last:
             last = self._time(following, reading.updated)
             self.inventory.execute("UPDATE instances SET last = ?, next = ? WHERE id = ?", [last, last + 1, instance])
         self._write([destination], instance, reading, last)
         self.counts.backfilled += 1
+        return True
 
     def _state_of(self, instance: int) -> tuple[int | None, int]:
         alive, following = self.inventory.one("SELECT alive, next FROM instances WHERE id = ?", [instance])

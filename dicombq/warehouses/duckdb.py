@@ -23,6 +23,7 @@ from dicombq.errors import (
     NotFound,
     NotPermitted,
     StorageFull,
+    WarehouseFailed,
 )
 from dicombq.names import DuckdbTable
 from dicombq.table.disposition import TableState
@@ -64,6 +65,7 @@ _IN_USE: dict[str, threading.Lock] = defaultdict(threading.Lock)
 """For each file, by its real path, the lock of the thread that has it open."""
 
 _LOCK_HOLDER = re.compile(r"held in (.+) \(PID (\d+)\)")
+_OF_THE_FILE = (duckdb.IOException, duckdb.TransactionException, duckdb.InternalException, duckdb.FatalException)
 _NO_WAREHOUSE = ("not a valid DuckDB", "Is a directory", "database file with version")
 
 
@@ -315,7 +317,8 @@ class DuckdbWarehouse:
             return self._not_permitted()
         if "No such file" in text and not os.path.isdir(self._file.parent):
             return self._no_folder()
-        return Failed(f"the warehouse [{self._file}] failed ({type(error).__name__})")
+        kind = WarehouseFailed if isinstance(error, _OF_THE_FILE) else Failed
+        return kind(f"the warehouse [{self._file}] failed ({type(error).__name__})")
 
 
 def _translate(sql: str, parameters: Sequence[Parameter]) -> str:

@@ -88,6 +88,19 @@ def test_an_existing_table_without_a_key_is_refused_and_one_with_a_key_takes_no_
     assert "add --change-data-capture" in lab.err
 
 
+def test_an_export_cannot_add_rows_to_the_latest_versions(lab: Lab) -> None:
+    lab.write(1)
+    lab.follow(*CAPTURE)
+    lab.sync()
+    lab.write(1, "second")
+    lab.run(
+        "export", "bq", str(lab.folder), f"--bq-table={lab.table}", "--schema=json", "--write-disposition=write-append"
+    )
+    assert lab.code == FailedPrecondition.exit_code
+    assert "has a primary key" in lab.err
+    assert latest_of(lab.table) == {1: "first"}
+
+
 def test_rows_that_the_table_has_are_adopted(lab: Lab) -> None:
     for number in (1, 2, 3):
         lab.write(number)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import duckdb
 import pytest
 
 from dicombq.errors import Failed
 from dicombq.names import DuckdbTable
+from dicombq.stores.registry import StoreRegistry
+from dicombq.streaming.changes import Pass
+from dicombq.streaming.configs import followers
+from dicombq.streaming.delivery import Delivery
+from dicombq.streaming.destinations import take_up
+from dicombq.streaming.inventory import Inventory, stream_folder
 from dicombq.table.disposition import Disposition
 from dicombq.table.fields import Field
 from dicombq.table.mapping import flattened_fields
 from dicombq.warehouses.base import Load
+from dicombq.warehouses.duckdb_loads import run
 from dicombq.warehouses.registry import open_warehouse
 from tests.fakes.bigquery import BigQueryFake, Fault
 from tests.streaming.conftest import Lab
@@ -129,6 +137,53 @@ def test_a_table_that_refuses_everything_parks_nothing(lab: Lab, monkeypatch: py
     assert (described["parked"], described["pending"], described["state"]) == (0, 1, "FAILING")
     lab.sync()
     assert lab.view() == [1]
+
+
+def test_a_row_is_not_parked_for_a_file_that_could_not_be_written_once(
+    duckdb_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = duckdb_lab
+    lab.follow()
+    lab.sync()
+    failures = [duckdb.IOException("IO Error: Could not write file")]
+
+    def failing_once(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return run(*arguments)
+
+    monkeypatch.setattr("dicombq.warehouses.duckdb.run", failing_once)
+    lab.write(1)
+    lab.sync()
+    lab.sync()
+    assert (failures, lab.describe()["parked"], lab.view()) == ([], 0, [1])
+
+
+def test_rows_that_come_while_a_load_is_made_wait_for_the_next_one(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.follow()
+    lab.sync()
+    lab.write(1)
+    registered = StoreRegistry(lab.base / "home").list({})[0]
+    warehouse = open_warehouse(lab.table, None)
+    load, loads = type(warehouse).load, []
+
+    with Inventory(stream_folder(lab.base / "home", registered.name)) as inventory:
+        (destination,) = take_up(inventory, followers(registered), registered.name)
+        look = Pass(registered.follow(), inventory, [destination], lambda total: total, lambda _: None)
+
+        def load_and_look(*arguments: Any) -> Any:
+            loads.append(arguments)
+            lab.write(2)
+            look.whole()
+            return load(*arguments)
+
+        monkeypatch.setattr(type(warehouse), "load", load_and_look)
+        look.whole()
+        delivery = Delivery(inventory, destination, warehouse, lambda _: None)
+        delivery.deliver()
+        assert (len(loads), lab.view(), delivery.has_work()) == (1, [1], True)
+        delivery.deliver()
+        assert (len(loads), lab.view(), delivery.has_work()) == (2, [1, 2], False)
 
 
 def test_an_answer_that_is_lost_doubles_no_row(duckdb_lab: Lab, bigquery: BigQueryFake) -> None:

@@ -1,0 +1,139 @@
+"""Passes over a store that changes while they are made, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dicombq.names import DuckdbTable, Parent
+from dicombq.stores.folder import FolderStore
+from dicombq.stores.registry import StoreRegistry
+from dicombq.streaming.changes import Pass
+from dicombq.streaming.configs import followers
+from dicombq.streaming.destinations import take_up
+from dicombq.streaming.inventory import Inventory, stream_folder
+from tests.instances import write_instance
+from tests.streaming.conftest import Lab
+from tests.streaming.tables import numbers, rows_of, view_of
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_what_a_look_at_a_place_costs_does_not_grow_with_the_store(tmp_path: Path, is_gone: bool) -> None:
+    few, many = (_steps(tmp_path / f"{number}", number, is_gone=is_gone) for number in (20, 400))
+    assert many < 1.5 * few
+
+
+def _steps(base: Path, number: int, *, is_gone: bool) -> int:
+    """Count what SQLite does while a place is looked at, beside so many others."""
+    for each in range(number):
+        write_instance(base / "scans" / f"{each}.dcm", each)
+    store = FolderStore.open(str(base / "scans"), Parent())
+    with Inventory(base) as inventory:
+        look = Pass(store, inventory, [], lambda total: total // 2, lambda _entries: None)
+        look.whole()
+        (base / "scans" / "1.dcm").unlink()
+        if not is_gone:
+            write_instance(base / "scans" / "1.dcm", 1, StudyDescription="changed")
+        steps = 0
+
+        def count() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        inventory.execute.__self__.set_progress_handler(count, 1)  # type: ignore[attr-defined]  # its connection
+        look.places(["1.dcm"])
+        inventory.execute.__self__.set_progress_handler(None, 1)  # type: ignore[attr-defined]  # see above
+        assert (look.counts.deleted, look.counts.changed) == ((1, 0) if is_gone else (0, 1))
+    return steps
+
+
+@pytest.fixture
+def later(duckdb_lab: Lab) -> DuckdbTable:
+    """A table that follows a folder of three instances later than the first one, which was told of them."""
+    lab = duckdb_lab
+    for number in (1, 2, 3):
+        lab.write(number)
+    lab.follow()
+    lab.sync()
+    table = DuckdbTable(lab.table.file, "d", "later")
+    lab.follow(tables=(lab.table, table))
+    return table
+
+
+def around_the_first_read(monkeypatch: pytest.MonkeyPatch, before: Callable[[], Any], after: Callable[[], Any]) -> None:
+    """Let something happen before the first read, and after it."""
+    read = FolderStore.read
+    pending = [before, after]
+
+    def reading(self: FolderStore, *arguments: Any) -> Iterator[Any]:
+        happening = [pending.pop(0)(), pending.pop(0)] if pending else []
+        yield from list(read(self, *arguments))
+        for each in happening[1:]:
+            each()
+
+    monkeypatch.setattr(FolderStore, "read", reading)
+
+
+def nothing() -> None:
+    return
+
+
+def test_a_file_that_moves_while_a_table_is_told_of_the_store_is_told_of_in_the_same_pass(
+    duckdb_lab: Lab, later: DuckdbTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = duckdb_lab
+    around_the_first_read(monkeypatch, lambda: (lab.folder / "1.dcm").rename(lab.folder / "moved.dcm"), nothing)
+    lab.sync()
+    assert numbers(view_of(later)) == [1, 2, 3]
+    assert [table["parked"] for table in lab.run("stream", "describe", lab.store)["dicombq"]["tables"]] == [0, 0]
+    assert len(rows_of(later)) == len(lab.rows()) == 3
+
+
+def test_another_copy_takes_the_place_of_one_that_goes_while_a_table_is_told_of_the_store(
+    duckdb_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    lab.write(1, name="2")
+    lab.follow()
+    lab.sync()
+    later = DuckdbTable(lab.table.file, "d", "later")
+    lab.follow(tables=(lab.table, later))
+    around_the_first_read(monkeypatch, (lab.folder / "2.dcm").unlink, nothing)
+    lab.sync()
+    assert (numbers(view_of(later)), lab.describe()["parked"]) == ([1], 0)
+
+
+def test_a_change_that_another_pass_notes_while_a_table_is_told_of_the_store_is_told_of_in_the_same_pass(
+    duckdb_lab: Lab, later: DuckdbTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = duckdb_lab
+
+    def change() -> None:
+        lab.write(1, "second")
+        registered = StoreRegistry(lab.base / "home").list({})[0]
+        with Inventory(stream_folder(lab.base / "home", registered.name)) as inventory:
+            destinations = take_up(inventory, followers(registered), registered.name)
+            Pass(registered.follow(), inventory, destinations, lambda total: total, lambda _: None).places(["1.dcm"])
+
+    around_the_first_read(monkeypatch, nothing, change)
+    lab.sync()
+    for table in (lab.table, later):
+        assert sorted(row["StudyDescription"] for row in view_of(table)) == ["first", "first", "second"]
+
+
+def test_an_unreadable_file_that_a_table_has_to_be_told_of_is_parked_until_it_can_be_read(
+    duckdb_lab: Lab, later: DuckdbTable
+) -> None:
+    lab = duckdb_lab
+    whole = (lab.folder / "1.dcm").read_bytes()
+    (lab.folder / "1.dcm").write_bytes(whole[:200])
+    lab.sync()
+    assert numbers(view_of(later)) == [2, 3]
+    (lab.folder / "1.dcm").write_bytes(whole)
+    lab.sync()
+    assert numbers(view_of(later)) == lab.view() == [1, 2, 3]
