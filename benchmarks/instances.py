@@ -195,7 +195,17 @@ def endless(templates: int = 100) -> Iterator[bytes]:
         headers.append((data, data.index(old, data.index(tag)) + len(old)))
     for number in itertools.count():
         data, position = headers[number % templates]
-        yield data[:position] + f"1{number:035d}".encode() + data[position + 36 :]
+        yield data[:position] + uid_of(number).removeprefix(f"{ROOT}.").encode() + data[position + 36 :]
+
+
+def uid_of(number: int) -> str:
+    """Name the SOP Instance UID that `endless` gives to an instance."""
+    return f"{ROOT}.1{number:035d}"
+
+
+def number_of(uid: str) -> int:
+    """Tell which instance of `endless` a SOP Instance UID is."""
+    return int(uid.removeprefix(f"{ROOT}.1"))
 
 
 def _tag(keyword: str) -> int:

@@ -11,6 +11,7 @@ from dicombq.names import BigQueryTable, DuckdbTable
 from dicombq.warehouses.bigquery import BigQueryWarehouse
 from dicombq.warehouses.duckdb import DuckdbWarehouse
 from tests.tables import Place, anonymous_client, list_bigquery, query_bigquery, read_duckdb
+from tests.warehouses.duckdb_store import Store
 
 FAKE_LACKS = {"queries": "the fake of BigQuery runs no queries"}
 LOCAL_LACKS = {
@@ -36,3 +37,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     with anonymous_client() as client:
         client.create_dataset(dataset)
     return Place(BigQueryWarehouse("p"), BigQueryTable("p", dataset, "t"), scratch, query_bigquery, LOCAL_LACKS)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Give a DuckDB file that is not there yet."""
+    return Store(tmp_path / "w.duckdb", tmp_path)

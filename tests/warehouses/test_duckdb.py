@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,10 @@ from dicombq.errors import (
 from dicombq.names import DuckdbTable
 from dicombq.table.disposition import Disposition, TableState
 from dicombq.table.fields import Field
-from dicombq.warehouses import duckdb_loads
-from dicombq.warehouses.base import FieldConflict, Load, LoadResult
+from dicombq.warehouses.base import FieldConflict
 from dicombq.warehouses.duckdb import DuckdbWarehouse
-from tests.tables import ID, NAME, Row, make_load, read_duckdb
+from tests.tables import ID, NAME, make_load, read_duckdb
+from tests.warehouses.duckdb_store import OLD, Store
 
 HOLDER = """
 import sys, duckdb
@@ -51,37 +51,6 @@ connection.close()
 """
 CANARY = "DOE^JANE"
 NOBODY = 65534
-OLD: list[Row] = [{"Id": 1}]
-
-
-class Store:
-    """A DuckDB file with the table d.t."""
-
-    def __init__(self, file: Path, scratch: Path, patience: float = 0.0) -> None:
-        self.file = file
-        self.scratch = scratch
-        self.table = DuckdbTable(file, "d", "t")
-        self.warehouse = DuckdbWarehouse(file, patience)
-
-    def state(self) -> TableState:
-        return self.warehouse.state(self.table).state
-
-    def load(self, rows: Sequence[Row] = OLD, disposition: Disposition = Disposition.WRITE_APPEND) -> int:
-        return self.warehouse.load(self.table, make_load(self.scratch, rows, [ID], disposition)).rows
-
-    def view(self) -> None:
-        self.warehouse.replace_view(self.table, [ID, Field("Type", "STRING")])
-
-    def query(self, sql: str = "SELECT 1") -> list[tuple[Any, ...]]:
-        return list(self.warehouse.query(sql).rows)
-
-    def calls(self) -> list[Callable[[], Any]]:
-        return [self.state, self.load, self.view, self.query]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "w.duckdb", tmp_path)
 
 
 @pytest.fixture
@@ -109,15 +78,6 @@ def test_a_file_is_free_between_two_uses(store: Store) -> None:
         call()
         code = "import sys, duckdb; duckdb.connect(sys.argv[1]).execute('CREATE OR REPLACE TABLE mine (a INTEGER)')"
         assert subprocess.run([sys.executable, "-c", code, str(store.file)], check=False).returncode == 0
-
-
-def test_each_load_has_its_own_scratch_folder(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duckdb_loads, "_memory", lambda _load: 8 << 20)
-    for number in range(2):
-        store.scratch = tmp_path / str(number)
-        store.scratch.mkdir()
-        assert store.load([{"Id": number} for number in range(20_000)]) == 20_000
-    assert store.state() is TableState.ROWS
 
 
 def test_a_lock_is_waited_for(store: Store, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,95 +301,6 @@ def test_a_name_is_the_same_in_another_case(store: Store) -> None:
     assert store.warehouse.state(shouted).state is TableState.ROWS
     with pytest.raises(TableExists):
         store.warehouse.load(shouted, make_load(store.scratch, OLD, [ID]))
-
-
-def test_a_row_longer_than_duckdbs_default_is_loaded(store: Store) -> None:
-    text = "x" * (17 << 20)
-    store.warehouse.load(store.table, make_load(store.scratch, [{"Name": text}], [NAME]))
-    assert read_duckdb(store.table) == [{"Name": text}]
-
-
-def test_a_load_that_needs_more_memory_than_planned_gets_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    attempts = 0
-    load = duckdb_loads._once
-
-    def counted(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, wanted: Load, write: Any) -> LoadResult:
-        nonlocal attempts
-        attempts += 1
-        return load(connection, table, wanted, write)
-
-    monkeypatch.setattr(duckdb_loads, "_once", counted)
-    monkeypatch.setattr(duckdb_loads, "_memory", lambda _load: 8 << 20)
-    assert store.load([{"Id": number} for number in range(20_000)]) == 20_000
-    assert len(read_duckdb(store.table)) == 20_000
-    assert attempts == 3
-
-
-def shards(store: Store, number: int) -> Load:
-    """A load of so many files with 3,000 rows each, by two workers."""
-    loads = [
-        make_load(store.scratch, [{"Id": shard * 3000 + row} for row in range(3000)], [ID]) for shard in range(number)
-    ]
-    return replace(loads[0], files=[file for each in loads for file in each.files], workers=2)
-
-
-def test_two_threads_load_each_row_once(store: Store) -> None:
-    load = shards(store, 5)
-    assert store.warehouse.load(store.table, load).rows == 15_000
-    assert store.warehouse.load(store.table, load).rows == 15_000  # it was done: nothing is loaded again
-    assert sorted(row["Id"] for row in read_duckdb(store.table)) == list(range(15_000))
-
-
-def test_two_threads_leave_the_table_where_a_file_is_damaged(store: Store) -> None:
-    store.load()
-    load = replace(shards(store, 4), disposition=Disposition.WRITE_TRUNCATE)
-    load.files[3].write_bytes(load.files[3].read_bytes()[:-1000])
-    with pytest.raises(Failed):
-        store.warehouse.load(store.table, load)
-    assert [row["Id"] for row in read_duckdb(store.table)] == [1]
-
-
-@pytest.mark.parametrize(
-    ("change", "threads"),
-    [
-        ({}, 2),
-        ({"workers": 1}, 1),
-        ({"longest_row": 1 << 20}, 1),
-        ({"fields": (ID, *(Field(f"F{number}", "STRING") for number in range(500)))}, 1),
-    ],
-    ids=["usual", "one worker", "long rows", "many columns"],
-)
-def test_one_thread_loads_where_two_would_take_much_memory(
-    store: Store, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], threads: int
-) -> None:
-    seen: list[Any] = []
-    load = duckdb_loads._once
-
-    def seeing(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, wanted: Load, write: Any) -> LoadResult:
-        seen.append(connection.execute("SELECT current_setting('threads')").fetchone())
-        return load(connection, table, wanted, write)
-
-    monkeypatch.setattr(duckdb_loads, "_once", seeing)
-    assert store.warehouse.load(store.table, replace(shards(store, 2), **change)).rows == 6000
-    assert seen == [(threads,)]
-
-
-def test_two_threads_that_need_more_memory_give_way_to_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duckdb_loads, "_PARALLEL_MEMORY", 8 << 20)
-    assert store.warehouse.load(store.table, shards(store, 3)).rows == 9000
-    assert sorted(row["Id"] for row in read_duckdb(store.table)) == list(range(9000))
-
-
-def test_many_files_are_one_load(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duckdb_loads, "_FILES_AT_ONCE", 2)
-    loads = [make_load(store.scratch, [{"Id": number}], [ID]) for number in range(5)]
-    load = replace(loads[0], files=[file for each in loads for file in each.files])
-    assert store.warehouse.load(store.table, load).rows == 5
-    assert sorted(row["Id"] for row in read_duckdb(store.table)) == [0, 1, 2, 3, 4]
-    broken = replace(load, job_id="b", disposition=Disposition.WRITE_APPEND, files=[*load.files, store.scratch / "no"])
-    with pytest.raises(Failed):
-        store.warehouse.load(store.table, broken)
-    assert len(read_duckdb(store.table)) == 5
 
 
 def test_a_query_names_an_unknown_column(store: Store) -> None:
