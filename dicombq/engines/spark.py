@@ -80,7 +80,7 @@ class SparkEngine:
         with Threads(_MOST_AHEAD) as threads:
             try:
                 while True:
-                    cores = self._context.defaultParallelism
+                    cores = self._cores()
                     for shard in itertools.islice(remaining, min(_AHEAD * cores, _MOST_AHEAD) - len(pending)):
                         payload = pack((__version__, pickle.dumps((function, shard))))
                         pending.add(threads.submit(functools.partial(self._run, payload)))
@@ -101,6 +101,13 @@ class SparkEngine:
             with contextlib.suppress(Exception):  # what a lost gateway says helps nobody now
                 self._context.stop()
         self._context = None
+
+    def _cores(self) -> int:
+        """Tell how many cores the executors have now."""
+        try:
+            return int(self._context.defaultParallelism)
+        except Exception as error:  # noqa: BLE001 - see _run
+            raise self._failure(error) from None
 
     def _run(self, payload: bytes) -> bytes:
         """Run a shard as a job of its own, in a thread."""

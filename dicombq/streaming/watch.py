@@ -97,12 +97,13 @@ class Quiet:
 def watch(folder: str, stop: threading.Event, interval: float) -> Iterator[News | None]:
     """Stream the places that changed, whenever some are quiet; None when it is time for a sweep.
 
-    It ends where the folder becomes another one, whose events it would not get.
+    The first sweep is due as soon as events come: none tells of what happened before. It ends where the folder becomes
+    another one, whose events it would not get.
     """
     from watchfiles import watch as watch_files  # noqa: PLC0415 - only streams that run need it
 
     quiet = Quiet(folder)
-    sweep = time.monotonic() + interval
+    sweep = 0.0
     changes = watch_files(
         folder,
         watch_filter=None,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ from tests import slow_folder
 from tests.cli.conftest import Run, here, run
 from tests.instances import ROOT
 from tests.slow_folder import SlowFolder
-from tests.spark_cluster import Cluster, wait_until
+from tests.spark_cluster import Cluster, descendants, wait_until
 from tests.tables import list_bigquery
 
 if TYPE_CHECKING:
@@ -190,25 +191,45 @@ def test_a_machine_that_is_lost_costs_a_second_attempt_and_nothing_else(
     assert_nothing_is_lost_or_doubled(operation, slow, home)
 
 
+@contextlib.contextmanager
+def driven(folder: Path, home: Path, master: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Export what is in a folder by a process of its own: three shards, and more until the end of the block."""
+    command = [sys.executable, "-c", "from tests.proofs.test_spark import drive; drive()"]
+    with (
+        (folder / "driver.log").open("wb") as log,
+        subprocess.Popen(
+            [*command, str(folder), str(home), master], cwd=Path(__file__).parents[2], stdout=log, stderr=log
+        ) as driver,
+    ):
+        try:
+            wait_until(lambda: len(receipts_in(home)) >= 3 or driver.poll() is not None)
+            yield driver
+        finally:
+            driver.kill()
+
+
+def receipts_in(home: Path) -> list[Path]:
+    return list(home.glob("operations/*/receipts/*.json"))
+
+
+def test_an_export_that_loses_the_java_beside_it_fails_with_advice(
+    slow: SlowFolder, home: Path, tmp_path: Path, spark_cluster: Cluster
+) -> None:
+    assert slow.gate.exists()
+    with driven(tmp_path, home, spark_cluster.master) as driver:
+        os.kill(descendants(driver.pid)[0], signal.SIGKILL)
+        driver.wait()
+    [found] = OperationStore(home).list()[0]
+    assert found.error
+    assert "Spark gave up a shard" in found.error.message
+
+
 def test_an_export_whose_driver_is_killed_is_gone_on_with_elsewhere_and_reads_nothing_twice(
     run: Run, slow: SlowFolder, home: Path, tmp_path: Path, spark_cluster: Cluster
 ) -> None:
-    command = [sys.executable, "-c", "from tests.proofs.test_spark import drive; drive()"]
-    root = Path(__file__).parents[2]
-    arguments = [str(tmp_path), str(home), spark_cluster.master]
-
-    def receipts() -> list[Path]:
-        return list(home.glob("operations/*/receipts/*.json"))
-
-    with (
-        (tmp_path / "driver.log").open("wb") as log,
-        subprocess.Popen([*command, *arguments], cwd=root, stdout=log, stderr=log) as driver,
-    ):
-        try:
-            wait_until(lambda: len(receipts()) >= 3 or driver.poll() is not None)
-        finally:
-            driver.kill()
-    accepted = len(receipts())
+    with driven(tmp_path, home, spark_cluster.master):
+        pass
+    accepted = len(receipts_in(home))
     assert 3 <= accepted < SLOW // 2
     wait_until(lambda: not spark_cluster.executors())  # whose driver is gone
     (slow.gate / "closed").unlink()
@@ -216,7 +237,7 @@ def test_an_export_whose_driver_is_killed_is_gone_on_with_elsewhere_and_reads_no
     assert found.state is State.CRASHED
     listed = listing.read_listing(found.folder)
     assert listed
-    for receipt in receipts():  # what was read need not be there any more
+    for receipt in receipts_in(home):  # what was read need not be there any more
         for ref in listing.read_refs(slow, found.folder, *listed.shards[int(receipt.stem)]):
             Path(ref.uri).unlink()
     result = run("operations", "resume", found.id, "--engine=local")

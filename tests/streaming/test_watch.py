@@ -53,3 +53,16 @@ def test_polling_ends_when_it_is_told_to() -> None:
     assert next(ticks) is None
     stop.set()
     assert list(ticks) == []
+
+
+def test_a_sweep_is_due_when_events_begin_to_come(tmp_path: Path) -> None:
+    stop = threading.Event()
+    late = threading.Timer(1.0, (tmp_path / "late.dcm").write_text, ["late"])
+    events = watch.watch(str(tmp_path), stop, 3600.0)
+    late.start()
+    assert next(events) is None
+    news = next(events)
+    assert news
+    assert news.places == ["late.dcm"]
+    stop.set()
+    assert list(events) == []
