@@ -43,9 +43,11 @@ class EngineChoice:
     @property
     def is_here(self) -> bool:
         """Whether its shards see all folders of this machine."""
+        if not self.distributes:
+            return True
         from dicombq.engines.spark import is_here  # noqa: PLC0415 - few exports need it
 
-        return not self.distributes or is_here(self.master)
+        return is_here(self.master)
 
     def check(self, workers: int | None) -> None:
         """Refuse what an engine does not know, and one that is not installed.
