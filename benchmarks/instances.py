@@ -32,6 +32,7 @@ SERIES = 100
 """Instances of a series."""
 
 _NUMBERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "US or SS": "H"}
+_SOP_CLASS = "1.2.840.10008.5.1.4.1.1.2"  # of CT: one that every server takes
 _WORDS = "HEAD NECK CHEST ABDOMEN PELVIS KNEE AXIAL HELICAL PRIMARY ORIGINAL STANDARD SOFT BONE LUNG VENOUS ROUTINE"
 _NAMES = "Adams Berg Castro Dubois Eriksen Fischer Garcia Hansen Ito Jensen Kowalski Lopez Meyer Novak Olsen Peeters"
 
@@ -242,6 +243,8 @@ def _keywords(lot: Lot, keywords: Iterable[str]) -> list[bytes]:
 
 def _element(rng: random.Random, keyword: str) -> bytes:
     tag = _tag(keyword)
+    if keyword == "SOPClassUID":
+        return element(tag, "UI", _SOP_CLASS)
     vr, vm = dictionary_VR(tag), dictionary_VM(tag)
     count = 3 if vm in {"1-n", "2-n"} else int(vm.split("-")[0])
     if vr in _NUMBERS:

@@ -21,7 +21,7 @@ from dicombq.streaming.destinations import Destination
 from dicombq.streaming.inventory import Inventory, inventory_errors
 from dicombq.streaming.notifications import check_subscription, notices
 from dicombq.streaming.stream import Stream, open_stream
-from dicombq.streaming.watch import News, poll, read_log, watch
+from dicombq.streaming.watch import News, read_log, watch
 from dicombq.system.files import write_atomic
 from dicombq.system.notify import notify
 from dicombq.system.signals import held_back
@@ -69,17 +69,15 @@ class Runner:
     def run(self) -> None:
         """Follow the store until it is to stop."""
         try:
-            with Inventory(self.stream.folder) as inventory:
-                self.sweep(inventory)
-                self.ready.set()
-                with contextlib.closing(self._events(inventory)) as events:
-                    for news in events:
-                        if self.stop.is_set():
-                            return
-                        if news is None:
-                            self.sweep(inventory)
-                        else:
-                            self._look(inventory, news, self.limit)
+            with Inventory(self.stream.folder) as inventory, contextlib.closing(self._events(inventory)) as events:
+                for news in events:
+                    if self.stop.is_set():
+                        return
+                    if news is None:
+                        self.sweep(inventory)
+                        self.ready.set()
+                    else:
+                        self._look(inventory, news, self.limit)
         except Exception as error:  # noqa: BLE001 - a thread that ends has to say why
             name = type(error).__name__
             self.error = error if isinstance(error, DicombqError) else Internal(f"internal error ({name})")
@@ -99,32 +97,29 @@ class Runner:
         self._look(inventory, News(places), lambda total: total)
 
     def _events(self, inventory: Inventory) -> Generator[News | None]:
-        """Stream what to look at; a store that cannot be opened is waited for."""
+        """Stream what to look at, all of it at first; a store that cannot be opened is waited for."""
         while not self.stop.is_set():
             try:
                 store = self.stream.registered.follow()
                 has_log = not store.folder and store.changes("").position
-            except DicombqError:  # a sweep says so
-                yield from self._one_sweep()
+            except DicombqError:
+                yield None  # it says what is wrong
+                self.stop.wait(self.interval)
                 continue
+            if store.folder:
+                with contextlib.suppress(FileNotFoundError):
+                    yield from watch(store.folder, self.stop, self.interval)
+                continue
+            yield None
             if self.subscription:
                 bucket = parse_object_uri(store.source).bucket
                 yield from notices(self.subscription, bucket, self.stop, self.interval)
-            elif store.folder:
-                with contextlib.suppress(FileNotFoundError):
-                    yield from watch(store.folder, self.stop, self.interval)
-                yield None  # the folder is another one
             elif has_log:
                 noted = lambda: inventory.meta("position") or ""  # noqa: E731 - as short as its use
                 note = partial(inventory.set_meta, "position")
                 yield from read_log(store, noted, note, self.stop, self.interval)
             else:
-                yield from self._one_sweep()
-
-    def _one_sweep(self) -> Iterator[None]:
-        for _ in poll(self.stop, self.interval):
-            yield None
-            return
+                self.stop.wait(self.interval)
 
     def sweep(self, inventory: Inventory) -> None:
         """Look at all of the store and at the tables that follow now."""

@@ -5,7 +5,9 @@ A place in a folder is told of when it has stopped changing.
 
 from __future__ import annotations
 
+import itertools
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -71,7 +73,7 @@ class Quiet:
             self._places.setdefault(path, (_print(path), time.monotonic()))
 
     def take(self) -> list[str]:
-        """Give the places that are quiet, as paths below the root."""
+        """Give the places that are quiet, as paths below the root; in place of a folder the files that it has."""
         ready = []
         present = time.monotonic()
         for path, (before, since) in list(self._places.items()):
@@ -80,11 +82,17 @@ class Quiet:
                 self._places[path] = (after, present)
             elif present - since >= _QUIET:
                 ready.append(path)
+        quiet = []
         for path in ready:
             del self._places[path]
+            for each in _files(path) if path != self.root else ():
+                if each == path or _is_old(each):
+                    quiet.append(each)
+                else:
+                    self.add(each)
         if not self.is_there():  # looked at last: what is gone may be gone with the disk
             return []
-        return [os.path.relpath(path, self.root) for path in ready if path != self.root]
+        return [os.path.relpath(path, self.root) for path in quiet]
 
     def is_there(self) -> bool:
         """Tell whether the folder is still the one that it was."""
@@ -156,20 +164,37 @@ def read_log(
             sweep = time.monotonic() + interval
 
 
-def poll(stop: threading.Event, interval: float) -> Iterator[None]:
-    """Tell when it is time for a sweep."""
-    while not stop.wait(interval):
-        yield None
-
-
 def _identity(folder: str) -> tuple[int, int]:
     status = os.stat(folder)
     return status.st_dev, status.st_ino
 
 
+def _files(path: str) -> list[str]:
+    """List what is below a folder, unless that is much; other places stand for themselves."""
+    if not os.path.isdir(path) or os.path.islink(path):
+        return [path]
+    below = (
+        os.path.join(folder, name)
+        for folder, folders, files in os.walk(path)
+        for name in (*files, *(each for each in folders if os.path.islink(os.path.join(folder, each))))
+    )
+    found = list(itertools.islice(below, _MOST))
+    return found if len(found) < _MOST else [path]
+
+
+def _is_old(path: str) -> bool:
+    try:
+        return time.time() - os.lstat(path).st_mtime >= _QUIET
+    except OSError:  # it is gone
+        return True
+
+
 def _print(path: str) -> Print:
+    """Tell one state of a place from another; what goes on in a folder is told of each file."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
         return None
+    if stat.S_ISDIR(status.st_mode):
+        return 0, 0, status.st_ino
     return status.st_size, status.st_mtime_ns, status.st_ino
