@@ -87,20 +87,22 @@ class Courier:
         while not self._stopping:
             self._wake.clear()
             finishing = self._finishing
-            self._try(delivery)
+            has_more = self._try(delivery)
             self.prepared.set()
-            if finishing and (self.error or not delivery.has_work()):
+            if finishing and (self.error or not has_more):
                 return
             if self.error:
                 self._wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 pause = _FIRST_PAUSE
-                if not delivery.has_work():
+                if not has_more:
                     self._wake.wait()
 
-    def _try(self, delivery: Delivery) -> None:
+    def _try(self, delivery: Delivery) -> bool:
+        """Make a load; tell whether there is more to deliver."""
         before, begun = delivery.delivered, time.monotonic()
+        has_more = False
         self.error = None
         try:
             with inventory_errors(self._folder):
@@ -109,6 +111,7 @@ class Courier:
                     self._to_prepare = False
                     self.prepared.set()
                 delivery.deliver()
+                has_more = delivery.has_work()
         except Exception as error:  # noqa: BLE001 - whatever it was, it is tried again
             self.error = error if isinstance(error, DicombqError) else _internal(error)
             self._to_prepare = True
@@ -117,6 +120,7 @@ class Courier:
         self.delivered, self.parked = delivery.delivered, delivery.parked
         if delivery.delivered > before:
             self._wait(max(self._spacing, min(time.monotonic() - begun, _LONGEST_REST)))
+        return has_more
 
     def _wait(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

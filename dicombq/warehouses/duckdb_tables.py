@@ -122,9 +122,11 @@ def fields_of(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> tupl
 
 def describe_columns(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, columns: Iterable[str]) -> None:
     """Comment on columns; those in a RECORD can have no comment."""
-    for name in itertools.islice(columns, _MOST_COMMENTS):
-        if text := description(name):
-            connection.execute(f"COMMENT ON COLUMN {quoted(table)}.{quote(name)} IS {literal(text)}")
+    texts = ((name, description(name)) for name in itertools.islice(columns, _MOST_COMMENTS))
+    table_name = quoted(table)
+    connection.execute(
+        ";".join(f"COMMENT ON COLUMN {table_name}.{quote(name)} IS {literal(text)}" for name, text in texts if text)
+    )
 
 
 def _fields(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> tuple[Field, ...]:
