@@ -235,6 +235,9 @@ def test_the_steps_of_the_guide_let_a_table_follow_a_store(console: Console, any
     page.click("Add new streaming configuration")
     page.click("Browse")
     page.until(lambda: page.find(f"input[name=listed][value={name}]")).click()
+    page.until(lambda: page.find("input[name=listed]:checked"))
+    if page.has_scripts:
+        page.until(lambda: "Exists" in page.text)  # while that is fetched, a click is lost
     page.click("Select")
     page.click("Done")
     assert "is named twice" in page.find(".problem").text
