@@ -45,7 +45,7 @@ def section(repeats: Mapping[int, int]) -> str:
             ]
             notes.append(
                 f"{what}: 2 workers are {wall[_ONE] / wall[_TWO]:.2f} times as fast as one, two exports at once "
-                f"{wall[_ONE] / wall[_HALVES]:.2f} times: more two cores of this machine do not give."
+                f"{wall[_ONE] / wall[_HALVES]:.2f} times."
             )
     headings = ["µs an instance", "wall", "CPU", "script : this, wall", "script : this, CPU", "this : floor, CPU"]
     return "\n".join([markdown(headings, rows), "", *notes, "", f"Targets: {_TARGETS}"])

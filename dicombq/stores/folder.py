@@ -7,6 +7,7 @@ import datetime as dt
 import math
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,9 @@ from dicombq.system.files import printable
 
 UNFINISHED = ".dicombq-"
 """How the name of a folder begins that holds files which are not whole yet; it is no part of a store."""
+
+QUIET = 1.0
+"""Seconds for which a file must stay as it is to be looked at, and a deletion wait for the other half of a move."""
 
 _PIECE = 1 << 20
 """Bytes of a file that are read at once where all of it is."""
@@ -196,12 +200,16 @@ class FolderStore:
         return self._versions("")
 
     def look(self, places: Iterable[str]) -> Iterator[tuple[str, Iterator[Versioned] | None]]:
-        """Tell what is at some paths below the root: files, folders, or what is no longer there."""
+        """Tell what is at some paths below the root: files, folders, or what is no longer there.
+
+        Of a folder, what changed just now is left out: an event of its own tells of it.
+        """
         for place in places:
             path = os.path.join(self.source, place)
-            yield path, self._versions(place) if os.path.lexists(path) else None
+            there = self._versions(place, only_quiet=os.path.isdir(path)) if os.path.lexists(path) else None
+            yield path, there
 
-    def _versions(self, prefix: str) -> Iterator[Versioned]:
+    def _versions(self, prefix: str, *, only_quiet: bool = False) -> Iterator[Versioned]:
         for entry in self.list(prefix):
             if isinstance(entry, Outcome):
                 yield entry
@@ -213,7 +221,8 @@ class FolderStore:
             except OSError as error:
                 yield Failure(entry, *_reason(error))
             else:
-                yield entry, f"{status.st_size}.{status.st_mtime_ns}.{status.st_ino}"
+                if not only_quiet or time.time() - status.st_mtime >= QUIET:
+                    yield entry, f"{status.st_size}.{status.st_mtime_ns}.{status.st_ino}"
 
     @contextlib.contextmanager
     def original(self, ref: FileRef, updated: str) -> Iterator[Iterator[bytes]]:

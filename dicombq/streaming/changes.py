@@ -311,11 +311,11 @@ class Pass:
 
     def _check_limit(self) -> None:
         (deaths,) = self.inventory.one(f"SELECT count(*) FROM {_SUSPECTS} WHERE {_DEAD}")
-        counted = deaths
-        while deaths > self.limit(alive := self._count_alive(counted)):  # enough of them, and all only where it has to
-            if alive < counted:
+        most = deaths  # to count all of a large store takes longer than most looks at it
+        while deaths > self.limit(alive := self._count_alive(most)):
+            if alive < most:
                 raise too_many_gone(deaths, alive, self.store.source)
-            counted *= 2
+            most *= 2
 
     def _count_alive(self, most: int) -> int:
         """Count the instances that the store holds, up to a number."""

@@ -5,7 +5,6 @@ A place in a folder is told of when it has stopped changing.
 
 from __future__ import annotations
 
-import itertools
 import os
 import stat
 import threading
@@ -17,9 +16,7 @@ from typing import Any
 
 from dicombq.errors import DicombqError
 from dicombq.stores.base import FollowedStore
-
-_QUIET = 1.0
-"""Seconds for which a file must stay as it is, and a deletion wait for the other half of a move."""
+from dicombq.stores.folder import QUIET
 
 _LOOK = 0.25
 _MOST = 100_000
@@ -73,26 +70,20 @@ class Quiet:
             self._places.setdefault(path, (_print(path), time.monotonic()))
 
     def take(self) -> list[str]:
-        """Give the places that are quiet, as paths below the root; in place of a folder the files that it has."""
+        """Give the places that are quiet, as paths below the root."""
         ready = []
         present = time.monotonic()
         for path, (before, since) in list(self._places.items()):
             after = _print(path)
             if after != before:
                 self._places[path] = (after, present)
-            elif present - since >= _QUIET:
+            elif present - since >= QUIET:
                 ready.append(path)
-        quiet = []
         for path in ready:
             del self._places[path]
-            for each in _files(path) if path != self.root else ():
-                if each == path or _is_old(each):
-                    quiet.append(each)
-                else:
-                    self.add(each)
         if not self.is_there():  # looked at last: what is gone may be gone with the disk
             return []
-        return [os.path.relpath(path, self.root) for path in quiet]
+        return [os.path.relpath(path, self.root) for path in ready if path != self.root]
 
     def is_there(self) -> bool:
         """Tell whether the folder is still the one that it was."""
@@ -167,26 +158,6 @@ def read_log(
 def _identity(folder: str) -> tuple[int, int]:
     status = os.stat(folder)
     return status.st_dev, status.st_ino
-
-
-def _files(path: str) -> list[str]:
-    """List what is below a folder, unless that is much; other places stand for themselves."""
-    if not os.path.isdir(path) or os.path.islink(path):
-        return [path]
-    below = (
-        os.path.join(folder, name)
-        for folder, folders, files in os.walk(path)
-        for name in (*files, *(each for each in folders if os.path.islink(os.path.join(folder, each))))
-    )
-    found = list(itertools.islice(below, _MOST))
-    return found if len(found) < _MOST else [path]
-
-
-def _is_old(path: str) -> bool:
-    try:
-        return time.time() - os.lstat(path).st_mtime >= _QUIET
-    except OSError:  # it is gone
-        return True
 
 
 def _print(path: str) -> Print:

@@ -212,10 +212,10 @@ def receipts_in(home: Path) -> list[Path]:
     return list(home.glob("operations/*/receipts/*.json"))
 
 
+@pytest.mark.usefixtures("slow")
 def test_an_export_that_loses_the_java_beside_it_fails_with_advice(
-    slow: SlowFolder, home: Path, tmp_path: Path, spark_cluster: Cluster
+    home: Path, tmp_path: Path, spark_cluster: Cluster
 ) -> None:
-    assert slow.gate.exists()
     with driven(tmp_path, home, spark_cluster.master) as driver:
         os.kill(descendants(driver.pid)[0], signal.SIGKILL)
         driver.wait()

@@ -375,3 +375,19 @@ def test_a_root_that_can_no_longer_be_listed_is_no_empty_store(tmp_path: Path) -
     tmp_path.rmdir()
     with pytest.raises(Failed, match="gone before it could be read"):
         list(store.list())
+
+
+def test_a_look_at_a_folder_leaves_out_what_changed_just_now(tmp_path: Path) -> None:
+    for name in ("old", "young"):
+        write_instance(tmp_path / "sub" / f"{name}.dcm", 1)
+    os.utime(tmp_path / "sub" / "old.dcm", (1e9, 1e9))
+    os.utime(tmp_path / "sub" / "young.dcm", (4e9, 4e9))
+    store = FolderStore.open(str(tmp_path), Parent())
+
+    def seen(place: str) -> list[str]:
+        [(_, entries)] = store.look([place])
+        assert entries is not None
+        return [os.path.basename(entry[0].uri) for entry in entries if not isinstance(entry, (Failure, Skipped))]
+
+    assert seen("sub") == ["old.dcm"]
+    assert seen("sub/young.dcm") == ["young.dcm"]

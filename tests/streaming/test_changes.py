@@ -44,9 +44,8 @@ def _steps(base: Path, number: int, *, is_gone: bool) -> int:
             steps += 1
             return 0
 
-        inventory.execute.__self__.set_progress_handler(count, 1)  # type: ignore[attr-defined]  # its connection
+        inventory._connection.set_progress_handler(count, 1)
         look.places(["1.dcm"])
-        inventory.execute.__self__.set_progress_handler(None, 1)  # type: ignore[attr-defined]  # see above
         assert (look.counts.deleted, look.counts.changed) == ((1, 0) if is_gone else (0, 1))
     return steps
 
@@ -64,22 +63,22 @@ def later(duckdb_lab: Lab) -> DuckdbTable:
     return table
 
 
+def nothing() -> None:
+    return
+
+
 def around_the_first_read(monkeypatch: pytest.MonkeyPatch, before: Callable[[], Any], after: Callable[[], Any]) -> None:
     """Let something happen before the first read, and after it."""
     read = FolderStore.read
-    pending = [before, after]
+    first = [(before, after)]
 
     def reading(self: FolderStore, *arguments: Any) -> Iterator[Any]:
-        happening = [pending.pop(0)(), pending.pop(0)] if pending else []
+        happening = first.pop() if first else (nothing, nothing)
+        happening[0]()
         yield from list(read(self, *arguments))
-        for each in happening[1:]:
-            each()
+        happening[1]()
 
     monkeypatch.setattr(FolderStore, "read", reading)
-
-
-def nothing() -> None:
-    return
 
 
 def test_a_file_that_moves_while_a_table_is_told_of_the_store_is_told_of_in_the_same_pass(

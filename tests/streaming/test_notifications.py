@@ -76,10 +76,11 @@ def test_a_sweep_finds_what_no_message_tells(bucket: GcsBucket, subscription: st
         wait_for(lambda: "FOLLOWING" in str(lab.describe()))
         silent = GcsBucket.create(bucket.client.client._connection.API_BASE_URL)
         process.kill()
-    silent.put("1.dcm", bytes_of(tmp_path, 1))
     lab = Lab(tmp_path, tmp_path, lab.table, lab.capsys, silent.uri)
     lab.follow()
     with running(lab, "--interval=1s", "--subscription=projects/p/subscriptions/" + subscription.rpartition("/")[2]):
+        wait_for(lambda: "FOLLOWING" in str(lab.describe()))
+        silent.put("1.dcm", bytes_of(tmp_path, 1))
         wait_for(shows(lab, 1))
 
 
