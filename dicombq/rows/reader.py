@@ -14,7 +14,7 @@ from dicombq.table.mapping import MAX_ELEMENT_SIZE
 try:
     from dicombq.rows import native
 except ImportError:  # installed where there is no C compiler
-    native = None  # type: ignore[assignment] # a module that is not there
+    native = None  # type: ignore[assignment]  # a module that is not there
 
 
 def fast_reader(record_type: type[Record]) -> Callable[..., Row]:

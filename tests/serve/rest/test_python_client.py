@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
-from googleapiclient.discovery import build  # type: ignore[import-untyped]
-from googleapiclient.errors import HttpError  # type: ignore[import-untyped]
+from googleapiclient.discovery import build  # type: ignore[import-untyped]  # it has no types
+from googleapiclient.errors import HttpError  # type: ignore[import-untyped]  # it has no types
 
 from tests.cli.gate import Gate
 from tests.instances import ROOT
