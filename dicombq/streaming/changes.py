@@ -22,6 +22,10 @@ from dicombq.table.mapping import MAX_ELEMENT_SIZE
 _AT_ONCE = 500
 Log = Callable[[Iterable[LogEntry]], None]
 Progress = Callable[[int], None]
+_Todo = tuple[str, str, "str | None"]
+_Listed = tuple[InstanceRef, str, "str | None"]
+"""What has to be read, its version, and the one that the inventory had of it."""
+
 Limit = Callable[[int], int]
 """How many deletions are believed, of so many instances."""
 
@@ -59,7 +63,7 @@ class Pass:
 
     def __post_init__(self) -> None:
         self._complete = self.inventory.meta("complete") is not None
-        for table in ("todo (ref TEXT, version TEXT)", "gone (id INTEGER PRIMARY KEY, uri BLOB)"):
+        for table in ("todo (ref TEXT, version TEXT, before TEXT)", "gone (id INTEGER PRIMARY KEY, uri BLOB)"):
             self.inventory.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table}")
         self._begin()
 
@@ -138,7 +142,7 @@ class Pass:
 
     def _list(self, entries: Iterable[Versioned], marks: bytearray | None) -> None:
         """Find what has another version than the inventory; with marks, what it has and the store has not, too."""
-        todo: list[tuple[str, str]] = []
+        todo: list[_Todo] = []
         look_up = self.inventory.execute
         for entry in entries:
             if isinstance(entry, Failure):
@@ -152,15 +156,15 @@ class Pass:
                 if known and marks is not None and known[0] < len(marks):
                     marks[known[0]] = 1
                 if not known or known[1] != version:
-                    todo.append((json.dumps(ref), version))
+                    todo.append((json.dumps(ref), version, known and known[1]))
                     if len(todo) == _AT_ONCE:
                         self._add_todo(todo)
         self._add_todo(todo)
         if marks is not None:
             self._find_gone(marks)
 
-    def _add_todo(self, todo: list[tuple[str, str]]) -> None:
-        self.inventory.executemany("INSERT INTO todo VALUES (?, ?)", todo)
+    def _add_todo(self, todo: list[_Todo]) -> None:
+        self.inventory.executemany("INSERT INTO todo VALUES (?, ?, ?)", todo)
         todo.clear()
 
     def _find_gone(self, marks: bytearray) -> None:
@@ -178,19 +182,22 @@ class Pass:
         last = 0
         while True:
             rows = self.inventory.execute(
-                "SELECT rowid, ref, version FROM todo WHERE rowid > ? ORDER BY rowid LIMIT ?", [last, _AT_ONCE]
+                "SELECT rowid, ref, version, before FROM todo WHERE rowid > ? ORDER BY rowid LIMIT ?", [last, _AT_ONCE]
             ).fetchall()
             if not rows:
                 return
             last = rows[-1][0]
-            self._take([(self.store.ref(json.loads(ref)), version) for _, ref, version in rows])
+            self._take([(self.store.ref(json.loads(ref)), version, before) for _, ref, version, before in rows])
 
-    def _take(self, listed: Sequence[tuple[InstanceRef, str]]) -> None:
+    def _take(self, listed: Sequence[_Listed]) -> None:
         schemas = {each.form.schema_json for each in self.destinations} or {False}
-        for chunk in chunks(read(self.store, listed, schemas, MAX_ELEMENT_SIZE)):
+        before = {ref.uri: noted for ref, _, noted in listed}
+        versions = [(ref, version) for ref, version, _ in listed]
+        for chunk in chunks(read(self.store, versions, schemas, MAX_ELEMENT_SIZE)):
             with Outbox(self.inventory, dry=self.dry) as outbox, self.inventory.transaction():
                 teller = self._teller(outbox)
-                at_hand = {copy: reading for reading in chunk if (copy := self._note(reading)) is not None}
+                noted = [(self._note(reading, before[reading.ref.uri]), reading) for reading in chunk]
+                at_hand = {copy: reading for copy, reading in noted if copy is not None}
                 instances = {self._instance_of(copy): None for copy in at_hand}
                 for instance in instances:
                     if instance is not None:
@@ -207,9 +214,14 @@ class Pass:
         number: int | None = self.inventory.one("SELECT instance FROM copies WHERE id = ?", [copy])[0]
         return number
 
-    def _note(self, reading: Reading) -> int | None:
-        """Note what a place holds; give the copy's number where it was read."""
-        known = self.inventory.one("SELECT id, instance FROM copies WHERE uri = ?", [reading.uri])
+    def _note(self, reading: Reading, before: str | None) -> int | None:
+        """Note what a place holds; give the copy's number where it was read.
+
+        Nothing is noted where another pass noted something since the place had the version `before`.
+        """
+        known = self.inventory.one("SELECT id, instance, version FROM copies WHERE uri = ?", [reading.uri])
+        if before != (known and known[2]):
+            return None
         if reading.failure:
             self._failed(reading.failure)
             if known:  # its last row stands until it can be read again
@@ -300,14 +312,14 @@ class Pass:
         while refs := self._next_refs():  # another copy counts now, whose row differs
             self._take(refs)
 
-    def _next_refs(self) -> list[tuple[InstanceRef, str]]:
+    def _next_refs(self) -> list[_Listed]:
         """Give some of the copies that are still to be read; each one once in a pass."""
         suspects = self.inventory.execute(
             "SELECT instance FROM suspects WHERE instance > ? ORDER BY instance LIMIT ?", [self._last_suspect, _AT_ONCE]
         ).fetchall()
         self._last_suspect = suspects[-1][0] if suspects else self._last_suspect
         winners = [winner for (each,) in suspects if (winner := self._winner(each))]
-        return [(self.store.ref(json.loads(ref)), version) for _, _, ref, version in winners]
+        return [(self.store.ref(json.loads(ref)), version, version) for _, _, ref, version in winners]
 
     def _check_limit(self) -> None:
         (deaths,) = self.inventory.one(f"SELECT count(*) FROM {_SUSPECTS} WHERE {_DEAD}")

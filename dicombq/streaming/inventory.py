@@ -41,9 +41,10 @@ CREATE TABLE instances (
     alive INTEGER, content BLOB, last INTEGER, next INTEGER NOT NULL DEFAULT -9223372036854775808,
     UNIQUE (study, series, sop));
 
--- Something in the store; instance is NULL where it holds none. ref is the reference as JSON.
+-- Something in the store; instance is NULL where it holds none. ref is the reference as JSON. No id is used again: a
+-- pass marks those that it saw, while others add and delete.
 CREATE TABLE copies (
-    id INTEGER PRIMARY KEY, uri BLOB NOT NULL UNIQUE, ref TEXT NOT NULL, version TEXT NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uri BLOB NOT NULL UNIQUE, ref TEXT NOT NULL, version TEXT NOT NULL,
     instance INTEGER REFERENCES instances, content BLOB, updated INTEGER);
 CREATE INDEX copies_of_instance ON copies (instance) WHERE instance IS NOT NULL;
 

@@ -189,10 +189,13 @@ class Teller:
 
     @staticmethod
     def _time(following: int, updated: int | None) -> int:
-        """Tell the next LastUpdated: the source's, or else the present, and later than the last one in any case."""
+        """Tell the next LastUpdated: the source's, or else the present, and later than that of the row before.
+
+        The source's own may be that of a row which a table already had.
+        """
         if updated is not None and updated >= following:
             return updated
-        return max(to_microseconds(now()), following)
+        return max(to_microseconds(now()), following + 1)
 
 
 def too_many_gone(gone: int, total: int, source: str) -> TooManyGone:

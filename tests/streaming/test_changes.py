@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,14 @@ def later(duckdb_lab: Lab) -> DuckdbTable:
     return table
 
 
+def look_at(lab: Lab, place: str) -> None:
+    """Look at a place beside another pass, as a server does where a request changed it."""
+    registered = StoreRegistry(lab.base / "home").list({})[0]
+    with Inventory(stream_folder(lab.base / "home", registered.name)) as inventory:
+        destinations = take_up(inventory, followers(registered), registered.name)
+        Pass(registered.follow(), inventory, destinations, lambda total: total, lambda _: None).places([place])
+
+
 def nothing() -> None:
     return
 
@@ -114,10 +123,7 @@ def test_a_change_that_another_pass_notes_while_a_table_is_told_of_the_store_is_
 
     def change() -> None:
         lab.write(1, "second")
-        registered = StoreRegistry(lab.base / "home").list({})[0]
-        with Inventory(stream_folder(lab.base / "home", registered.name)) as inventory:
-            destinations = take_up(inventory, followers(registered), registered.name)
-            Pass(registered.follow(), inventory, destinations, lambda total: total, lambda _: None).places(["1.dcm"])
+        look_at(lab, "1.dcm")
 
     around_the_first_read(monkeypatch, nothing, change)
     lab.sync()
@@ -136,3 +142,76 @@ def test_an_unreadable_file_that_a_table_has_to_be_told_of_is_parked_until_it_ca
     (lab.folder / "1.dcm").write_bytes(whole)
     lab.sync()
     assert numbers(view_of(later)) == lab.view() == [1, 2, 3]
+
+
+def test_what_was_read_is_not_noted_where_another_pass_noted_meanwhile_that_it_is_gone(
+    duckdb_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = duckdb_lab
+    path = lab.write(1)
+    lab.follow()
+    lab.sync()
+    os.utime(path)
+
+    def delete() -> None:
+        path.unlink()
+        look_at(lab, "1.dcm")
+
+    around_the_first_read(monkeypatch, nothing, delete)
+    lab.sync()
+    assert lab.told(1) == ["first", "DELETE"]
+    assert lab.view() == []
+
+
+def test_what_was_read_is_not_noted_where_another_pass_noted_something_newer_meanwhile(
+    duckdb_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    lab.follow()
+    lab.sync()
+    lab.write(1, "second")
+
+    def change() -> None:
+        lab.write(1, "third")
+        look_at(lab, "1.dcm")
+
+    around_the_first_read(monkeypatch, nothing, change)
+    lab.sync()
+    assert lab.told(1) == ["first", "third"]
+
+
+def test_what_another_pass_finds_while_a_store_is_listed_is_not_taken_for_gone(
+    duckdb_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    lab.follow()
+    lab.sync()
+    lab.write(2)
+    lab.sync()
+    versions = FolderStore.versions
+
+    def listing(self: FolderStore, *arguments: Any) -> Iterator[Any]:
+        (lab.folder / "2.dcm").unlink()
+        yield from list(versions(self, *arguments))
+        look_at(lab, "2.dcm")
+        lab.write(3)
+        look_at(lab, "3.dcm")
+
+    monkeypatch.setattr(FolderStore, "versions", listing)
+    lab.sync()
+    assert (lab.view(), lab.told(3)) == ([1, 3], ["first"])
+
+
+def test_a_row_is_later_than_one_from_the_future_that_the_table_had(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    for number in (1, 2):
+        os.utime(lab.write(number), (4e9, 4e9))
+    lab.run("export", "bq", lab.store, f"--bq-table={lab.table}")
+    lab.write(1, "second")
+    (lab.folder / "2.dcm").unlink()
+    lab.follow()
+    lab.sync("--reconcile")
+    assert (lab.told(1), lab.told(2)) == (["first", "second"], ["first", "DELETE"])
+    assert lab.view() == [1]
