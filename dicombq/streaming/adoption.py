@@ -22,6 +22,7 @@ def adopt(inventory: Inventory, destination: Destination, warehouse: Warehouse[A
         "PRIMARY KEY (study, series, sop)) WITHOUT ROWID"
     )
     inventory.execute("DELETE FROM held")
+    writer = warehouse.state(destination.config.table).writer  # before the rows: what comes between is another one's
     total = 0
     rows: list[tuple[Any, ...]] = []
     for row in warehouse.instances(destination.config.table):
@@ -46,8 +47,9 @@ def adopt(inventory: Inventory, destination: Destination, warehouse: Warehouse[A
             [destination.id, _BEFORE_ALL],
         )
         inventory.execute(
-            "UPDATE destinations SET adopted = 1, total = ?, backfill_next = 1, backfill_last = ? WHERE id = ?",
-            [total, last if destination.config.backfill else 0, destination.id],
+            "UPDATE destinations SET adopted = 1, total = ?, writer = ?, backfill_next = 1, backfill_last = ? "
+            "WHERE id = ?",
+            [total, writer, last if destination.config.backfill else 0, destination.id],
         )
 
 

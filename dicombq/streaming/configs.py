@@ -53,7 +53,7 @@ class StreamConfig:
     @property
     def is_counted_late(self) -> bool:
         """Whether the number of its rows does not tell that somebody else wrote to it."""
-        return self.insert or self.captures
+        return self.captures or (self.insert and isinstance(self.table, BigQueryTable))
 
     def to_api(self) -> dict[str, Any]:
         """Print it as the API does; what the API lacks stands under ``dicombq``."""

@@ -93,8 +93,8 @@ class Delivery:
         table = self.warehouse.state(self.destination.config.table)
         if self.destination.config.is_counted_late:
             return table.state is TableState.MISSING
-        total = self._noted("total")
-        return total is not None and table.rows != total
+        total, writer = self._noted("total"), self._noted("writer")
+        return (total is not None and table.rows != total) or (writer is not None and table.writer != writer)
 
     def _noted(self, column: str) -> Any:
         return self.inventory.one(f"SELECT {column} FROM destinations WHERE id = ?", [self.destination.id])[0]
@@ -197,8 +197,7 @@ class Delivery:
             self._replace_view(result.fields)
         entries: list[LogEntry] = []
         with self.inventory.transaction():
-            total = None if self.destination.config.is_counted_late else self._noted("total")
-            is_ours = total is None or (result is not None and result.total - result.rows == total)
+            is_ours = result is not None and self._is_ours(result)
             if result and result.refused:
                 entries = self._park_refused(parts, result.refused)
             self.inventory.executemany(
@@ -206,13 +205,20 @@ class Delivery:
                 [(self.destination.id, part.id) for part in parts],
             )
             self.inventory.execute(
-                "UPDATE destinations SET total = ?, adopted = adopted AND ?, delivered_at = ? WHERE id = ?",
-                [result.total if result else None, result is not None and is_ours, now(), self.destination.id],
+                "UPDATE destinations SET total = ?, writer = ?, adopted = adopted AND ?, delivered_at = ? WHERE id = ?",
+                [result and result.total, result and result.writer, is_ours, now(), self.destination.id],
             )
         self.log(entries)
         self.parked += len(entries)
         self.delivered += sum(part.rows for part in parts)
         self._discard(parts)
+
+    def _is_ours(self, result: LoadResult) -> bool:
+        """Tell whether a load found the table as the last one left it."""
+        if self.destination.config.is_counted_late:
+            return True
+        before = self._noted("total") in (None, result.total - result.rows)
+        return before and self._noted("writer") in (None, result.follows)
 
     def _replace_view(self, fields: tuple[Field, ...]) -> None:
         made_for = json.dumps(to_bigquery(fields))

@@ -83,7 +83,11 @@ CREATE TABLE parked (
     PRIMARY KEY (destination, instance)) WITHOUT ROWID;
 """
 
-_UPGRADES = (CATALOGUE,)
+_WRITER = """
+-- The last load that gave the table rows, as the last delivery left it; NULL where the warehouse does not note that.
+ALTER TABLE destinations ADD COLUMN writer TEXT;
+"""
+_UPGRADES = (CATALOGUE, _WRITER)
 """What an inventory of version 1 lacks, version by version."""
 
 STALE = "?"

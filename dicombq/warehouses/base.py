@@ -28,12 +28,15 @@ class Table:
         How many there are.
     key
         The columns of its primary key.
+    writer
+        The last load that gave it rows, where the warehouse notes that.
     """
 
     state: TableState
     fields: tuple[Field, ...] = ()
     rows: int = 0
     key: tuple[str, ...] = ()
+    writer: str | None = None
 
 
 def table_text(found: Table) -> str:
@@ -85,6 +88,8 @@ class LoadResult:
         The table's, after it.
     total
         How many rows the table has, after it.
+    writer, follows
+        The load, and the one that gave the table rows before it, where the warehouse notes that.
     refused
         Rows that were left out, by their position, and why; only of `Warehouse.insert` and `Warehouse.change`.
     """
@@ -92,6 +97,8 @@ class LoadResult:
     rows: int
     fields: tuple[Field, ...]
     total: int
+    writer: str | None = None
+    follows: str | None = None
     refused: Mapping[int, str] = field(default_factory=dict)
 
 

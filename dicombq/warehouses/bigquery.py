@@ -144,7 +144,7 @@ class BigQueryWarehouse:
             if result.added:
                 self._grow(table, _extended(_schema(found), result))
             rows, refused = insert(self._client, _id(table), load.files, load.job_id, load.fields, self._retry)
-            return LoadResult(rows, result.fields, _rows(found), refused)
+            return LoadResult(rows, result.fields, _rows(found), refused=refused)
 
     def change(self, table: BigQueryTable, load: Load) -> LoadResult:
         """Replace and delete rows by the Storage Write API: they are there within seconds."""
@@ -158,7 +158,7 @@ class BigQueryWarehouse:
             if result.added:
                 self._grow(table, _extended(_schema(found), result))
             rows, refused = change(table, load, self._retry)
-            return LoadResult(rows, result.fields, _rows(found), refused)
+            return LoadResult(rows, result.fields, _rows(found), refused=refused)
 
     def instances(self, table: BigQueryTable) -> Iterator[TableRow]:
         """Stream which instances the rows of a table are, without a query."""

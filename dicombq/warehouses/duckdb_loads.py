@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import duckdb
 
@@ -12,11 +13,16 @@ from dicombq.names import DuckdbTable
 from dicombq.table.disposition import Action, TableState, decide
 from dicombq.table.fields import Field, Merge, count, duckdb_type, quote
 from dicombq.warehouses.base import TYPE, Load, LoadResult, Table, check_key, fields_after, is_gone, key_columns
-from dicombq.warehouses.duckdb_tables import CATALOG, OWN_DATASET, describe_columns, literal, quoted, state_of
-
-_SCHEMA = f'"{CATALOG}".{OWN_DATASET}'
-_LOADS = f"{_SCHEMA}.loads"
-"""The loads that were committed, each with the rows of its transaction."""
+from dicombq.warehouses.duckdb_tables import (
+    CATALOG,
+    LOADS,
+    OWN_DATASET,
+    describe_columns,
+    last_writer,
+    literal,
+    quoted,
+    state_of,
+)
 
 _MIN_OBJECT_SIZE = 16 << 20
 _FILES_AT_ONCE = 100
@@ -69,20 +75,21 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 def _once(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load, write: _Write) -> LoadResult:
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}")
+    connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{CATALOG}".{OWN_DATASET}')
     connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {_LOADS} (job_id VARCHAR PRIMARY KEY, target VARCHAR, row_count BIGINT, "
+        f"CREATE TABLE IF NOT EXISTS {LOADS} (job_id VARCHAR PRIMARY KEY, target VARCHAR, row_count BIGINT, "
         "loaded_at TIMESTAMPTZ)"
     )
-    done = connection.execute(f"SELECT row_count FROM {_LOADS} WHERE job_id = ?", [load.job_id]).fetchone()
+    done = connection.execute(f"SELECT row_count FROM {LOADS} WHERE job_id = ?", [load.job_id]).fetchone()
     current = state_of(connection, table)
     if done and current.state is TableState.MISSING:
         raise is_gone(table)
     if done:
-        return LoadResult(int(done[0]), current.fields, current.rows)
+        follows = last_writer(connection, table, before=load.job_id)
+        return LoadResult(int(done[0]), current.fields, current.rows, load.job_id, follows)
     result = write(connection, table, load, current)
-    connection.execute(f"INSERT INTO {_LOADS} VALUES (?, ?, ?, now())", [load.job_id, str(table), result.rows])
-    return result
+    connection.execute(f"INSERT INTO {LOADS} VALUES (?, ?, ?, now())", [load.job_id, str(table), result.rows])
+    return replace(result, writer=load.job_id, follows=current.writer)
 
 
 def append(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load, current: Table) -> LoadResult:

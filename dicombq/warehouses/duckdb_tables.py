@@ -20,7 +20,8 @@ CATALOG = "dicombq-warehouse"
 """The attached file; DuckDB would name it after the file, and find `dicom.t` ambiguous in `dicom.duckdb`."""
 
 OWN_DATASET = "_dicombq"
-"""Where the loads are noted that were committed."""
+LOADS = f'"{CATALOG}".{OWN_DATASET}.loads'
+"""The loads that were committed, in their order, each with the rows of its transaction."""
 
 _FIELD_TYPES = {
     "varchar": "STRING",
@@ -87,7 +88,21 @@ def state_of(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> Table
     counted = connection.execute(f"SELECT count(*) FROM {quoted(table)}").fetchone()
     rows = int(counted[0]) if counted else 0
     state = TableState.ROWS if rows else TableState.EMPTY
-    return Table(state, _fields(connection, table), rows, _key(connection, table))
+    return Table(state, _fields(connection, table), rows, _key(connection, table), last_writer(connection, table))
+
+
+def last_writer(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, before: str | None = None) -> str | None:
+    """Tell which load was the last one that gave a table rows; or the last one before another load."""
+    noted = DuckdbTable(table.file, OWN_DATASET, "loads")
+    if kind_of(connection, noted) is None:
+        return None
+    earlier = f" AND rowid < (SELECT rowid FROM {LOADS} WHERE job_id = $before)" if before else ""
+    row = connection.execute(
+        f"SELECT job_id FROM {LOADS} WHERE ends_with(lower(target), lower($name)) AND row_count > 0{earlier} "
+        "ORDER BY rowid DESC LIMIT 1",
+        {"name": f"/{table.dataset}.{table.table}"} | ({"before": before} if before else {}),
+    ).fetchone()
+    return row[0] if row else None
 
 
 def _key(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> tuple[str, ...]:

@@ -52,7 +52,8 @@ def test_an_older_inventory_is_upgraded_and_the_store_is_read_once_more(lab: Lab
         old.executescript(inventory._SCHEMA)
         old.execute("PRAGMA user_version = 1")
         for table, values in rows.items():
-            old.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values[0]))})", values)
+            width = len(old.execute(f"SELECT * FROM {table}").description)  # upgrades add columns at the end
+            old.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * width)})", [row[:width] for row in values])
         old.commit()
     assert lab.sync()["unchanged"] == 2
     assert len(lab.rows()) == 2

@@ -295,6 +295,21 @@ def test_a_table_that_an_export_recreates_is_completed(lab: Lab, monkeypatch: py
     check_history(lab.rows())
 
 
+def test_a_table_that_an_export_gives_other_rows_but_as_many_is_completed(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    lab.write(2)
+    lab.follow()
+    lab.sync()
+    (lab.folder / "2.dcm").rename(lab.base / "2.dcm")
+    lab.write(3)
+    lab.run("export", "bq", str(lab.folder), f"--bq-table={lab.table}", "--overwrite-table")
+    (lab.base / "2.dcm").rename(lab.folder / "2.dcm")
+    assert lab.view() == [1, 3]
+    lab.sync()
+    assert (lab.view(), len(lab.rows())) == ([1, 2, 3], 3)
+
+
 def test_a_table_that_was_deleted_is_made_whole_again(lab: Lab) -> None:
     lab.write(1)
     lab.write(2)
