@@ -15,7 +15,8 @@ _AT_ONCE = 1000
 def adopt(inventory: Inventory, destination: Destination, warehouse: Warehouse[Any]) -> None:
     """Read which instances a table holds, so that no row is doubled and each later one has a later LastUpdated.
 
-    From then on the table follows: what the inventory holds is backfilled, if that is asked for.
+    From then on the table follows: what the inventory holds is backfilled, if that is asked for. A table that followed
+    before is told anew of what it was told.
     """
     inventory.execute(
         "CREATE TEMP TABLE IF NOT EXISTS held (study TEXT, series TEXT, sop TEXT, updated INTEGER, deleted INTEGER, "
@@ -35,6 +36,9 @@ def adopt(inventory: Inventory, destination: Destination, warehouse: Warehouse[A
     _hold(inventory, rows)
     with inventory.transaction():
         (last,) = inventory.one("SELECT coalesce(max(id), 0) FROM instances")
+        (is_known,) = inventory.one(
+            "SELECT total IS NOT NULL OR delivered_at IS NOT NULL FROM destinations WHERE id = ?", [destination.id]
+        )
         inventory.execute("INSERT OR IGNORE INTO instances (study, series, sop) SELECT study, series, sop FROM held")
         inventory.execute(
             "UPDATE instances SET next = max(next, held.updated + held.deleted) FROM held "
@@ -49,7 +53,7 @@ def adopt(inventory: Inventory, destination: Destination, warehouse: Warehouse[A
         inventory.execute(
             "UPDATE destinations SET adopted = 1, total = ?, writer = ?, backfill_next = 1, backfill_last = ? "
             "WHERE id = ?",
-            [total, writer, last if destination.config.backfill else 0, destination.id],
+            [total, writer, last if destination.config.backfill or is_known else 0, destination.id],
         )
 
 

@@ -130,7 +130,8 @@ class Pass:
             if following > last:
                 return
             until = min(last, following + _AT_ONCE - 1)
-            self._tell(destination, range(following, until + 1), until + 1)
+            missing = [each for each in range(following, until + 1) if self._is_missing(destination, each)]
+            self._tell(destination, missing, until + 1)
 
     def _begin(self) -> None:
         for table in ("todo", "gone"):
@@ -369,6 +370,16 @@ class Pass:
                 )
             outbox.note(to_microseconds(now()))
         self.noted()
+
+    def _is_missing(self, destination: Destination, instance: int) -> bool:
+        """Tell whether a table lacks an instance's last row, and follows since before that."""
+        found = self.inventory.one(
+            "SELECT last, since, updated FROM instances JOIN destinations ON destinations.id = ? "
+            "LEFT JOIN adopted ON destination = destinations.id AND instance = instances.id WHERE instances.id = ?",
+            [destination.id, instance],
+        )
+        last, since, held = found or (None, None, None)
+        return last is not None and held != last and (destination.config.backfill or last >= since)
 
     def _tell_of(self, instance: int, reading: Reading | None, destination: Destination, teller: Teller) -> None:
         row = self.inventory.one("SELECT alive, study, series, sop FROM instances WHERE id = ?", [instance])

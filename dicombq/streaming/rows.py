@@ -125,14 +125,12 @@ class Teller:
 
     def _following(self, instance: int) -> list[Destination]:
         """Give the tables that are told of changes; the others read what there is when they are taken up."""
-        ready = {
-            number
-            for (number,) in self.inventory.execute(
-                "SELECT id FROM destinations WHERE adopted AND NOT ? BETWEEN backfill_next AND backfill_last",
-                [instance],
-            )
-        }
-        return [each for each in self.destinations if each.id in ready or not each.config.backfill]
+        ready = dict(
+            self.inventory.execute(
+                "SELECT id, adopted FROM destinations WHERE NOT ? BETWEEN backfill_next AND backfill_last", [instance]
+            ).fetchall()
+        )
+        return [each for each in self.destinations if each.id in ready and (ready[each.id] or not each.config.backfill)]
 
     def _has_to_know(
         self, destination: Destination, instance: int, alive: int | None, updated: int, reading: Reading
