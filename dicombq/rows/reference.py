@@ -15,11 +15,12 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec, module_from_spec
 from itertools import count
+from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias, cast
 
 from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.filereader import data_element_generator, read_sequence
 
 from dicombq.dicom import tags
 from dicombq.dicom.dictionary import effective_vr, is_private, is_private_creator, lookup, private_block
@@ -43,11 +44,41 @@ MAX_READS = 3_000_000
 MAX_ELEMENTS = 100_000
 """Elements of a data set, those in its sequences not counted."""
 
+_TOO_DEEP = "sequences are nested too deeply to be read"
+
 # lengths of pydicom's own look-aheads: what VR comes next, is it an item, where is the delimiter
 _LOOK_AHEADS = frozenset({2, 4, 8192})
 
 Raw: TypeAlias = RawDataElement | DataElement
 Elements: TypeAlias = dict[int, Raw]
+
+
+def _pydicoms_reader() -> ModuleType:
+    """Load pydicom's reader once more, and let it convert no character set and ask dicombq's dictionary.
+
+    A character set that it cannot convert would cost the instance, though the text is decoded here.
+    """
+    spec = find_spec("pydicom.filereader")
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError("pydicom.filereader")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    vars(module).update(
+        convert_encodings=lambda _terms: "iso8859",
+        convert_raw_data_element=lambda raw: raw,
+        _dictionary_vr_fast=_known_vr,
+    )
+    return module
+
+
+def _known_vr(tag: int) -> str:
+    entry = lookup(tag)
+    if entry is None:
+        raise KeyError(tag)
+    return entry.vr
+
+
+_reader = _pydicoms_reader()
 
 
 def read_row(
@@ -91,10 +122,12 @@ def read_row(
         except (NotAnInstance, Unreadable):
             raise
         except RecursionError:
-            raise Unreadable("INVALID_ARGUMENT", "sequences are nested too deeply to be read") from None
+            raise Unreadable("INVALID_ARGUMENT", _TOO_DEEP) from None
         except (OSError, EOFError, struct.error) as error:  # the last: a length of which a part is missing
             if isinstance(error, OSError) and error.errno is not None:  # the file system's, not pydicom's
                 raise
+            if isinstance(error.__context__, RecursionError):  # pydicom caught it
+                raise Unreadable("INVALID_ARGUMENT", _TOO_DEEP) from None
             raise Unreadable("DATA_LOSS", "the data set ends in the middle of an element") from None
         except zlib.error:
             raise Unreadable("DATA_LOSS", "the deflated data set is damaged") from None
@@ -195,7 +228,7 @@ def _read_meta(file: _BoundedFile) -> Elements:
     if head[:2] != b"\x02\x00":
         return {}
     implicit = not head[4:6].isalpha()
-    generator = data_element_generator(
+    generator = _reader.data_element_generator(
         file.parsed(), implicit, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2
     )
     return {element.tag: element for element, _ in _checked(file, generator)}
@@ -218,7 +251,7 @@ def _top_level(file: _BoundedFile, encoding: Encoding, max_size: int) -> Element
         file.counts = tag not in tags.PIXEL_DATA
         return False
 
-    generator = data_element_generator(
+    generator = _reader.data_element_generator(
         file.parsed(), encoding.implicit, encoding.little_endian, stop_when=note, defer_size=max_size - 1
     )
     for element, end in _checked(file, generator):
@@ -329,6 +362,8 @@ def _decide_vrs(elements: list[Raw], signed: bool, creators: dict[int, str]) -> 
             continue
         creator = creators.get(tag >> 8, "") if is_private(tag) else ""
         vr = effective_vr(tag, raw.VR, creator, signed)
+        if vr == "UN" and raw.length == tags.UNDEFINED_LENGTH and not raw.value:
+            vr = "SQ"  # without an item that tells it
         little_endian = raw.is_little_endian or raw.VR == "UN"
         if is_private_creator(tag) and raw.value:
             names, _ = parse("LO", raw.value, True, DEFAULT)
@@ -358,7 +393,7 @@ def _datasets(value: _Value) -> list[Dataset]:
     if raw.VR == "UN":  # Implicit VR Little Endian (PS3.5 6.2.2), though some writers leave Explicit VR in it
         implicit = part10.detect_encoding(part10.IMPLICIT_LITTLE_ENDIAN, raw.value[8:14]).implicit
     nested = _BoundedFile(io.BytesIO(raw.value), len(raw.value))
-    sequence = read_sequence(nested.parsed(), implicit, value.little_endian, len(raw.value), "iso8859")
+    sequence = _reader.read_sequence(nested.parsed(), implicit, value.little_endian, len(raw.value), "iso8859")
     if nested.overrun:
         raise Unreadable("DATA_LOSS", f"an item ends within {_named(raw.tag)}")
     return list(sequence)

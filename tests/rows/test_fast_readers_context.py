@@ -22,6 +22,7 @@ from tests.dicom_bytes import (
     item,
     nested,
     numbers,
+    read,
     sequence,
     uids,
 )
@@ -123,6 +124,21 @@ def test_a_character_set_that_is_none_gives_no_other_answer(charset: bytes, vr: 
     inner = element(0x00080005, vr, charset) + element(NAME, "PN", b"\xe9")
     check_agrees(instance(sequence(IMAGES, inner)))
     check_agrees(instance(inner))
+
+
+@pytest.mark.parametrize("charset", [b"ISO_IR 100\0X", b"\0\\ISO_IR 100", b"ISO 2022 IR 6\0\\ISO 2022 IR 87", b"abcd"])
+@pytest.mark.parametrize("vr", ["CS", "OB", "PN", "SQ", "AT", "FD"])
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
+@BOTH
+def test_no_character_set_costs_an_instance(charset: bytes, vr: str, syntax: Syntax, record_type: type[Record]) -> None:
+    elements = element(0x00080005, vr, charset, syntax) + element(0x00080104, "LO", b"\xe9", syntax)
+    for data in (file_of(elements + b"".join(uids(syntax)), syntax), in_an_item(elements, syntax)):
+        assert "00080104" in str(read(data, record_type).notices)
+        check_agrees(data, record_type)
+
+
+def in_an_item(elements: bytes, syntax: Syntax) -> bytes:
+    return instance(sequence(IMAGES, elements, syntax=syntax), syntax=syntax)
 
 
 @pytest.mark.parametrize("levels", range(10, 18))

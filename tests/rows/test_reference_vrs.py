@@ -1,10 +1,12 @@
 """By which VR a file's elements are read: UN, private ones, and those of either sign."""
 
 import struct
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from dicombq.rows.metadata import MetadataRecord
+from dicombq.rows.record import Record
 from tests.dicom_bytes import (
     BIG,
     EXPLICIT,
@@ -12,11 +14,14 @@ from tests.dicom_bytes import (
     Syntax,
     dropped,
     element,
+    instance,
     numbers,
     other,
+    read,
     row,
     sequence,
 )
+from tests.differential import EQUAL, check_agrees
 
 IMAGES, NAME = 0x00081140, 0x00100010
 
@@ -64,6 +69,27 @@ def test_a_private_sequence_of_undefined_length_in_implicit_vr_is_a_sequence() -
 def test_a_delimited_sequence_of_no_items_is_empty() -> None:
     assert row(sequence(IMAGES, undefined=True)).columns == row().columns
     assert row(sequence(IMAGES, vr="UN")).columns == row().columns
+
+
+@pytest.mark.parametrize("tag", [0x00091010, 0x00089999])
+def test_an_unknown_sequence_of_undefined_length_without_items_leaves_no_trace(tag: int) -> None:
+    empty = sequence(tag, syntax=IMPLICIT, undefined=True)
+    in_un = sequence(IMAGES, empty, vr="UN", inner=IMPLICIT)
+    assert row(empty, syntax=IMPLICIT).columns == row(in_un).columns == row().columns
+    assert dropped(row(empty, syntax=IMPLICIT)) == dropped(row(in_un)) == []
+    data = instance(empty, sequence(IMAGES, empty, syntax=IMPLICIT), syntax=IMPLICIT)
+    model = cast("Any", read(data, MetadataRecord).values["Metadata"])
+    assert model[f"{tag:08X}"] == {"vr": "SQ"}
+    assert model[f"{IMAGES:08X}"]["Value"] == [{f"{tag:08X}": {"vr": "SQ"}}]
+    for record_type in (Record, MetadataRecord):
+        check_agrees(data, record_type)
+
+
+@pytest.mark.parametrize("tag", [0x00180061, 0x00203100, 0x00280020, 0x10100010, 0x7F020010, 0x00189445, 0x00080202])
+def test_a_sequence_that_pydicom_alone_knows_as_something_else_is_one(tag: int) -> None:
+    data = instance(sequence(tag, element(NAME, "PN", "A", IMPLICIT), syntax=IMPLICIT, undefined=True), syntax=IMPLICIT)
+    assert read(data).values[f"Tag_{tag:08X}"] == [{"PatientName": {"Alphabetic": {"FamilyName": "A"}}}]
+    assert check_agrees(data) == EQUAL
 
 
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG])
