@@ -1,7 +1,7 @@
 """The row of an instance, read through pydicom: the oracle of the tests and the fallback of the fast path.
 
-pydicom finds the elements; their bytes are converted by `dicombq.dicom.values`, so that no value reaches
-pydicom's warnings.
+pydicom finds items and ends of values, `_raw_elements` the elements; their bytes are converted by `dicombq.dicom.values`,
+so that no value reaches pydicom's warnings.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import struct
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec, module_from_spec
@@ -21,11 +21,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias, cast
 
 from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.fileutil import read_undefined_length_value
+from pydicom.tag import SequenceDelimiterTag
 
 from dicombq.dicom import tags
 from dicombq.dicom.dictionary import effective_vr, is_private, is_private_creator, lookup, private_block
 from dicombq.dicom.text import DEFAULT, Charset, charset
-from dicombq.dicom.values import parse, utc_offset
+from dicombq.dicom.values import KNOWN_VRS, parse, utc_offset
 from dicombq.rows import part10
 from dicombq.rows.base import NotAnInstance, Row, Unreadable
 from dicombq.rows.part10 import Encoding
@@ -34,6 +36,7 @@ from dicombq.table.mapping import MAX_ELEMENT_SIZE, column
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
 MAX_HEADER = 128 << 20
 """Bytes that are read of one instance at most, big values and pixel data not counted."""
@@ -44,6 +47,11 @@ MAX_READS = 3_000_000
 MAX_ELEMENTS = 100_000
 """Elements of a data set, those in its sequences not counted."""
 
+_AGAIN = 1 << 32
+"""Added to the tag of an element that the same data set or item has had before."""
+
+_ITEM = b"\xfe\xff\x00\xe0"
+_BIG_ENDIAN_ITEM = b"\xff\xfe\xe0\x00"
 _TOO_DEEP = "sequences are nested too deeply to be read"
 
 # lengths of pydicom's own look-aheads: what VR comes next, is it an item, where is the delimiter
@@ -54,9 +62,9 @@ Elements: TypeAlias = dict[int, Raw]
 
 
 def _pydicoms_reader() -> ModuleType:
-    """Load pydicom's reader once more, and let it convert no character set and ask dicombq's dictionary.
+    """Load pydicom's reader of sequences once more, for elements as `_raw_elements` finds them.
 
-    A character set that it cannot convert would cost the instance, though the text is decoded here.
+    It converts no character set then: one that it cannot convert would cost the instance, though text is decoded here.
     """
     spec = find_spec("pydicom.filereader")
     if spec is None or spec.loader is None:
@@ -66,16 +74,106 @@ def _pydicoms_reader() -> ModuleType:
     vars(module).update(
         convert_encodings=lambda _terms: "iso8859",
         convert_raw_data_element=lambda raw: raw,
-        _dictionary_vr_fast=_known_vr,
+        data_element_generator=_raw_elements,
     )
     return module
 
 
-def _known_vr(tag: int) -> str:
+def _raw_elements(
+    file: _BoundedFile,
+    implicit: bool,
+    little_endian: bool,
+    stop_when: Callable[[int, str | None, int], bool] | None = None,
+    defer_size: int | None = None,
+    *_: object,
+) -> Iterator[Raw]:
+    """Find elements as pydicom's `data_element_generator` does, and those with a VR that is none, too."""
+    order = "<" if little_endian else ">"
+    seen: set[int] = set()
+    while len(head := file.read(8)) == 8:
+        start = file.tell() - len(head)
+        group, number, length = struct.unpack(f"{order}HHL", head)
+        tag = group << 16 | number
+        if tag == tags.ITEM_DELIMITATION_ITEM and stop_when is None:
+            return
+        vr = None if implicit or group == 0xFFFE else _written_vr(tag, head[4:])
+        if vr is not None:
+            length = _explicit_length(file, vr, head[6:], order)
+        if stop_when and stop_when(tag, vr, length):
+            file.seek(start)
+            return
+        if group == 0xFFFE:  # no element, and here no mark either
+            if length > file.left():
+                raise EOFError
+            file.seek(length, 1)
+            file.at_boundary = stop_when is not None
+            continue
+        element = _raw_element(file, tag, vr, length, implicit, little_endian, defer_size)
+        if number and tag in seen:
+            element = RawDataElement(cast("BaseTag", tag | _AGAIN), "UN", 0, b"", start, implicit, little_endian)
+        seen.add(tag)
+        yield element
+
+
+def _written_vr(tag: int, head: bytes) -> str | None:
+    """Read a VR, and what takes its place; None where it is the length of an element under Implicit VR.
+
+    Some writers change to Implicit VR within a data set. Two zeros are a VR that was left out, unless they may begin a
+    length of four bytes.
+    """
+    vr, rest = head[:2], head[2:]
+    may_be_length = min(vr) < 0x20 and (any(vr) or not any(rest) or tag in tags.PIXEL_DATA)
+    return None if may_be_length else vr.decode("latin-1")
+
+
+def _explicit_length(file: _BoundedFile, vr: str, short: bytes, order: str) -> int:
+    """Read a length by its VR (PS3.5 7.1.2); that of an unknown one has four bytes where they fit."""
+    is_known = vr in KNOWN_VRS
+    if (is_known and vr.encode() in part10.LONG_VRS) or (not is_known and vr.isupper() and not any(short)):
+        long: int = struct.unpack(f"{order}L", file.read(4))[0]
+        if is_known or long <= file.left():
+            return long
+        file.seek(-4, 1)
+    return int(struct.unpack(f"{order}H", short)[0])
+
+
+def _raw_element(
+    file: _BoundedFile,
+    tag: int,
+    vr: str | None,
+    length: int,
+    implicit: bool,
+    little_endian: bool,
+    defer_size: int | None,
+) -> Raw:
+    """Read a value."""
+    position = file.tell()
+    if length != tags.UNDEFINED_LENGTH:
+        value: bytes | None = None
+        if defer_size is None or length <= defer_size or tag == tags.SPECIFIC_CHARACTER_SET:
+            value = file.read(length)
+        else:
+            file.seek(length, 1)
+    else:
+        start = file.read(4)
+        file.seek(position)
+        if vr == "UN" and start == _ITEM:  # Implicit VR Little Endian (PS3.5 6.2.2)
+            little_endian = True
+        if _is_open_sequence(tag, vr, start, little_endian):
+            items = _reader.read_sequence(file, implicit, little_endian, length, "")
+            return DataElement(tag, "SQ", items, position, is_undefined_length=True)
+        value = read_undefined_length_value(file.parsed(), little_endian, SequenceDelimiterTag, defer_size)
+    return RawDataElement(cast("BaseTag", tag), vr, length, value, position, implicit, little_endian)
+
+
+def _is_open_sequence(tag: int, vr: str | None, start: bytes, little_endian: bool) -> bool:
+    """Tell whether a value of undefined length is a sequence."""
     entry = lookup(tag)
-    if entry is None:
-        raise KeyError(tag)
-    return entry.vr
+    if vr == "UN":
+        return entry is None or not entry.vr.startswith("O")  # else it is encapsulated
+    if vr is None and entry is None:
+        return start == (_ITEM if little_endian else _BIG_ENDIAN_ITEM)
+    return (vr or (entry and entry.vr)) == "SQ"
 
 
 _reader = _pydicoms_reader()
@@ -150,7 +248,7 @@ class _BoundedFile:
         self.rest = b""
 
     def read(self, length: int) -> bytes:
-        left = max(self._size - self._file.tell(), 0)
+        left = self.left()
         boundary, self.at_boundary = self.at_boundary, False
         self._read += min(length, left) if self.counts else 0
         self._reads += 1 if self.counts else 0
@@ -172,9 +270,13 @@ class _BoundedFile:
     def tell(self) -> int:
         return self._file.tell()
 
+    def left(self) -> int:
+        """Give how many bytes follow."""
+        return max(self._size - self._file.tell(), 0)
+
     def has_rest(self) -> bool:
         """Tell whether something but padding follows the last element."""
-        return bool(self.rest.strip(b"\0\r\n")) or self._file.tell() < self._size
+        return bool(self.rest.strip(b"\0\r\n")) or self.left() > 0
 
     def parsed(self) -> BinaryIO:
         return cast("BinaryIO", self)
@@ -214,7 +316,7 @@ def _read(file: _BoundedFile, record: Record, max_element_size: int) -> Row:
     elements = _top_level(file, encoding, max_element_size)
     if tags.DIRECTORY_RECORD_SEQUENCE in elements or _uid(elements, tags.SOP_CLASS_UID) == part10.DICOMDIR:
         raise NotAnInstance("a DICOMDIR")
-    if all(tag >> 16 < tags.FIRST_GROUP for tag in elements):  # zeros read as elements of group 0000
+    if all((tag & ~_AGAIN) >> 16 < tags.FIRST_GROUP for tag in elements):  # zeros read as elements of group 0000
         raise Unreadable("INVALID_ARGUMENT", "no data elements found")
     return _to_row(record, _without_big(meta, max_element_size), elements)
 
@@ -228,9 +330,7 @@ def _read_meta(file: _BoundedFile) -> Elements:
     if head[:2] != b"\x02\x00":
         return {}
     implicit = not head[4:6].isalpha()
-    generator = _reader.data_element_generator(
-        file.parsed(), implicit, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2
-    )
+    generator = _raw_elements(file, implicit, True, lambda tag, _vr, _length: tag >> 16 != 2)
     return {element.tag: element for element, _ in _checked(file, generator)}
 
 
@@ -251,9 +351,7 @@ def _top_level(file: _BoundedFile, encoding: Encoding, max_size: int) -> Element
         file.counts = tag not in tags.PIXEL_DATA
         return False
 
-    generator = _reader.data_element_generator(
-        file.parsed(), encoding.implicit, encoding.little_endian, stop_when=note, defer_size=max_size - 1
-    )
+    generator = _raw_elements(file, encoding.implicit, encoding.little_endian, note, max_size - 1)
     for element, end in _checked(file, generator):
         if isinstance(element, DataElement) and end - (element.file_tell or 0) >= max_size:
             element = RawDataElement(element.tag, "SQ", max_size, None, 0, False, True)  # noqa: PLW2901 - only its size counts
@@ -324,6 +422,8 @@ def _to_row(record: Record, meta: Elements, elements: Elements) -> Row:
 
 def _add_elements(record: Record, elements: Iterable[Raw], context: _Context) -> None:
     ordered = sorted(elements, key=lambda element: element.tag)
+    while ordered and ordered[-1].tag & _AGAIN:
+        record.notice(ordered.pop().tag & ~_AGAIN, "stored more than once: the first counts")
     context = _own_context(record, ordered, context)
     creators: dict[int, str] = {}
     for value in _decide_vrs(ordered, context.signed, creators):
@@ -342,9 +442,9 @@ def _add_elements(record: Record, elements: Iterable[Raw], context: _Context) ->
 
 def _own_context(record: Record, elements: list[Raw], context: _Context) -> _Context:
     for raw in elements:
-        if not isinstance(raw, RawDataElement) or (raw.value is None and raw.length):
+        if not isinstance(raw, RawDataElement) or raw.value is None:
             continue
-        data = raw.value or b""  # pydicom gives None for an empty one under Implicit VR
+        data = raw.value
         if raw.tag == tags.SPECIFIC_CHARACTER_SET:
             context = replace(context, charset=charset(data))
             if not context.charset.known:
@@ -375,12 +475,25 @@ def _add_sequence(record: Record, value: _Value, context: _Context) -> None:
     found = record.place(value.tag, "SQ")
     if found is None:
         return
+    if not _holds_items(value):
+        record.notice(value.tag, "a sequence that holds something else than items")
+        record.drop(found.name)
+        return
     items = []
     for position, dataset in enumerate(_datasets(value)):
         item = record.item(found, position)
         _add_elements(item, dataset.values(), context)
         items.append(item)
     record.add_sequence(value.tag, found, [item.close() for item in items], used=any(item.used for item in items))
+
+
+def _holds_items(value: _Value) -> bool:
+    """Tell whether a value begins with an item, or is empty."""
+    raw = value.raw
+    if isinstance(raw, DataElement) or not raw.value:
+        return True
+    halves = struct.unpack_from("<HH" if value.little_endian else ">HH", raw.value.ljust(4, b"\0"))
+    return halves[0] << 16 | halves[1] in (tags.ITEM, tags.SEQUENCE_DELIMITATION_ITEM)
 
 
 def _datasets(value: _Value) -> list[Dataset]:
@@ -393,7 +506,13 @@ def _datasets(value: _Value) -> list[Dataset]:
     if raw.VR == "UN":  # Implicit VR Little Endian (PS3.5 6.2.2), though some writers leave Explicit VR in it
         implicit = part10.detect_encoding(part10.IMPLICIT_LITTLE_ENDIAN, raw.value[8:14]).implicit
     nested = _BoundedFile(io.BytesIO(raw.value), len(raw.value))
-    sequence = _reader.read_sequence(nested.parsed(), implicit, value.little_endian, len(raw.value), "iso8859")
+    end = len(raw.value.rstrip(b"\0"))  # some writers pad a sequence
+    datasets: list[Dataset] = []
+    while nested.tell() < end:
+        dataset = _reader.read_sequence_item(nested, implicit, value.little_endian, "")
+        if dataset is None:
+            break
+        datasets.append(dataset)
     if nested.overrun:
         raise Unreadable("DATA_LOSS", f"an item ends within {_named(raw.tag)}")
-    return list(sequence)
+    return datasets

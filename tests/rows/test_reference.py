@@ -33,6 +33,7 @@ from tests.dicom_bytes import (
     numbers,
     ordered,
     read,
+    reasons,
     row,
     sequence,
     tag_bytes,
@@ -41,6 +42,7 @@ from tests.dicom_bytes import (
 from tests.dicom_bytes import (
     part10 as file_of,
 )
+from tests.differential import check_agrees
 from tests.row_checker import problems
 
 IMAGES, NAME, PIXELS = 0x00081140, 0x00100010, 0x7FE00010
@@ -175,10 +177,26 @@ def test_a_whole_file_may_have_padding_after_it() -> None:
         assert read(instance() + padding).uids == row().uids
 
 
-def test_data_after_a_stray_delimiter_is_not_lost_unseen() -> None:
-    assert read(instance() + delimiter(0xFFFEE00D)).uids == row().uids
-    data = file_of(dataset() + delimiter(0xFFFEE00D) + element(NAME, "PN", "A"))
-    assert refused(data).reason == "the data set ends in the middle of an element"
+@pytest.mark.parametrize("stray", [delimiter(0xFFFEE00D), delimiter(0xFFFEE0DD), delimiter(0xFFFEE000), item(b"abcd")])
+@BOTH
+def test_a_stray_item_or_delimiter_is_no_element(stray: bytes, record_type: type[Record]) -> None:
+    name = element(0x00400254, "LO", "A")
+    data = file_of(dataset() + stray + name)
+    assert read(data, record_type).json == read(instance(name), record_type).json
+    check_agrees(data, record_type)
+    end = instance(element(PIXELS, "OW", b"ab")) + stray
+    assert dropped(read(end, record_type)) == ["PixelData"]
+    check_agrees(end, record_type)
+    assert refused(data[: -len(name)] + delimiter(0xFFFEE000)[:4] + bytes([255] * 4)).code == "DATA_LOSS"
+
+
+@BOTH
+def test_a_stray_delimiter_in_an_item_is_no_element(record_type: type[Record]) -> None:
+    name = element(0x00400254, "LO", "A")
+    image = element(0x00081155, "UI", "1.2")
+    data = instance(sequence(IMAGES, image + delimiter(0xFFFEE0DD) + name))
+    assert read(data, record_type).json == read(instance(sequence(IMAGES, image + name)), record_type).json
+    check_agrees(data, record_type)
 
 
 def encapsulated(*fragments: bytes) -> bytes:
@@ -331,9 +349,24 @@ def test_what_a_reader_raises_is_no_more_than_its_type(monkeypatch: pytest.Monke
     assert error.__suppress_context__
 
 
-def test_the_last_of_two_equal_tags_counts() -> None:
-    data = file_of(b"".join(uids()) + element(NAME, "PN", "FIRST") + element(NAME, "PN", "LAST"))
-    assert read(data).values["PatientName"] == {"Alphabetic": {"FamilyName": "LAST"}}
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG])
+@BOTH
+def test_the_first_of_two_equal_tags_counts_with_a_notice(syntax: Syntax, record_type: type[Record]) -> None:
+    first, last = element(0x00080060, "CS", "CT", syntax), element(0x00080060, "CS", "", syntax)
+    image = element(0x00081155, "UI", "1.2", syntax)
+    images = sequence(IMAGES, first + last, syntax=syntax) + sequence(IMAGES, image, syntax=syntax, undefined=True)
+    data = file_of(first + last + images + b"".join(uids(syntax)), syntax)
+    found = read(data, record_type)
+    once = first + sequence(IMAGES, first, syntax=syntax)
+    assert found.json == read(file_of(once + b"".join(uids(syntax)), syntax), record_type).json
+    reason = "stored more than once: the first counts"
+    assert reasons(found) == dict.fromkeys(("00080060", "00081140", "ReferencedImageSequence[0].00080060"), reason)
+    check_agrees(data, record_type)
+
+
+def test_padding_and_group_lengths_have_no_notice_however_many_there_are() -> None:
+    length = numbers(0x00080000, "UL", "L", 5)
+    assert read(file_of(length + length + dataset() + bytes(100))).notices == []
 
 
 def test_elements_out_of_order_are_read() -> None:

@@ -11,19 +11,25 @@ from tests.dicom_bytes import (
     BIG,
     EXPLICIT,
     IMPLICIT,
+    UNDEFINED,
     Syntax,
+    delimiter,
     dropped,
     element,
     instance,
+    item,
     numbers,
     other,
     read,
+    reasons,
     row,
     sequence,
+    tag_bytes,
+    uids,
 )
 from tests.differential import EQUAL, check_agrees
 
-IMAGES, NAME = 0x00081140, 0x00100010
+IMAGES, NAME, PIXELS = 0x00081140, 0x00100010, 0x7FE00010
 
 
 def test_a_standard_element_stored_as_un_is_read_by_its_vr_in_little_endian() -> None:
@@ -85,6 +91,31 @@ def test_an_unknown_sequence_of_undefined_length_without_items_leaves_no_trace(t
         check_agrees(data, record_type)
 
 
+@pytest.mark.parametrize("record_type", [Record, MetadataRecord])
+@pytest.mark.parametrize("value", [b"abcdefgh", b"ab", bytes(8)])
+def test_a_sequence_that_holds_no_items_is_dropped_with_a_notice(value: bytes, record_type: type[Record]) -> None:
+    reason = "a sequence that holds something else than items"
+    in_un = element(IMAGES, "UN", value)
+    private = element(0x00270010, "LO", "FDMS 1.0", IMPLICIT) + element(0x00271010, "SQ", value, IMPLICIT)
+    for data, tag, name in (
+        (instance(in_un), "00081140", "ReferencedImageSequence"),
+        (instance(element(IMAGES, "SQ", value)), "00081140", "ReferencedImageSequence"),
+        (instance(private, syntax=IMPLICIT), "00271010", "Tag_00271010"),
+    ):
+        found = read(data, record_type)
+        assert (dropped(found), reasons(found)) == ([name], {tag: reason})
+        check_agrees(data, record_type)
+
+
+@pytest.mark.parametrize("record_type", [Record, MetadataRecord])
+@pytest.mark.parametrize("padding", [bytes(2), bytes(8), bytes(20)])
+def test_padding_behind_items_is_no_item(padding: bytes, record_type: type[Record]) -> None:
+    image = item(element(0x00081155, "UI", "1.2"))
+    data = instance(element(IMAGES, "SQ", image + padding))
+    assert read(data, record_type).json == read(instance(element(IMAGES, "SQ", image)), record_type).json
+    check_agrees(data, record_type)
+
+
 @pytest.mark.parametrize("tag", [0x00180061, 0x00203100, 0x00280020, 0x10100010, 0x7F020010, 0x00189445, 0x00080202])
 def test_a_sequence_that_pydicom_alone_knows_as_something_else_is_one(tag: int) -> None:
     data = instance(sequence(tag, element(NAME, "PN", "A", IMPLICIT), syntax=IMPLICIT, undefined=True), syntax=IMPLICIT)
@@ -116,6 +147,62 @@ def test_a_vr_that_is_none_is_read_by_the_dictionary() -> None:
     assert row(element(NAME, "ZZ", "A^B")).values["PatientName"] == {
         "Alphabetic": {"FamilyName": "A", "GivenName": "B"}
     }
+
+
+def with_vr(tag: int, vr: bytes, data: bytes, syntax: Syntax = EXPLICIT, *, code: str = "H") -> bytes:
+    return tag_bytes(tag, syntax) + vr + struct.pack(syntax.order + code, len(data)) + data
+
+
+STRANGE = [with_vr(0x00080020, vr, b"20200101") for vr in (b"??", b"  ", b"--", b"cs", b"\0\0", b"ZZ", b"OX")]
+STRANGE += [with_vr(0x00080020, vr, b"20200101", code="L") for vr in (b"ZZ\0\0", b"OX\0\0")]
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+@pytest.mark.parametrize("record_type", [Record, MetadataRecord])
+def test_an_element_with_a_vr_of_no_standard_is_read_by_the_dictionary(
+    strange: bytes, record_type: type[Record]
+) -> None:
+    plain, after = element(0x00080020, "DA", "20200101"), element(NAME, "PN", "A")
+    for enclose in (lambda each: each + after, lambda each: sequence(IMAGES, uids()[0] + each + after)):
+        data = instance(enclose(strange), element(0x7FE00010, "OW", bytes(600_000)))
+        expected = instance(enclose(plain), element(0x7FE00010, "OW", bytes(600_000)))
+        assert read(data, record_type).json == read(expected, record_type).json
+        check_agrees(data, record_type)
+
+
+@pytest.mark.parametrize("head", [b"??\2\0", b"ZZ\2\0", b"ZZ\0\0\2\0\0\0"])
+def test_a_private_element_with_a_vr_of_no_standard_is_dropped(head: bytes) -> None:
+    data = instance(tag_bytes(0x00091001) + head + b"ab")
+    assert dropped(read(data)) == ["Tag_00091001"]
+    check_agrees(data)
+
+
+def test_a_writer_may_change_to_implicit_vr_within_a_data_set() -> None:
+    data = instance(
+        element(NAME, "PN", "A"), element(0x00400254, "LO", "B", IMPLICIT), element(PIXELS, "OW", b"", IMPLICIT)
+    )
+    assert read(data).values["PerformedProcedureStepDescription"] == "B"
+    assert dropped(read(data)) == ["PixelData"]
+
+
+@pytest.mark.parametrize("record_type", [Record, MetadataRecord])
+def test_un_of_undefined_length_is_implicit_little_endian_in_big_endian_too(record_type: type[Record]) -> None:
+    image = element(0x00081155, "UI", "1.2", IMPLICIT)
+    end = delimiter(0xFFFEE0DD, IMPLICIT)
+    content = element(0x00091001, "UN", b"", BIG, UNDEFINED) + item(image, IMPLICIT) + end
+    data = instance(content, element(0x00280010, "US", b"\2\0", BIG), syntax=BIG)
+    found = str(read(data, record_type).values)
+    assert "'1.2'" in found
+    assert "512" in found
+    check_agrees(data, record_type)
+
+
+@pytest.mark.parametrize(("tag", "name"), [(PIXELS, "PixelData"), (0x60003000, "OverlayData")])
+def test_fragments_stored_as_un_are_no_sequence(tag: int, name: str) -> None:
+    data = instance(element(tag, "UN", item(b"") + item(b"abcd"), length=UNDEFINED) + delimiter(0xFFFEE0DD))
+    assert dropped(read(data)) == [name]
+    assert read(data).columns == row().columns
+    check_agrees(data)
 
 
 def test_a_private_creator_holds_for_its_item_only() -> None:
