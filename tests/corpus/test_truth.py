@@ -27,6 +27,9 @@ UNREADABLE = {
     "pydicom_pydicom/rtplan_truncated.dcm": "ends in the middle of an element before its Pixel Data",
 }
 NO_TRUTH = {"pydicom_pydicom/SC_rgb_jpeg.dcm": "names an Explicit VR syntax and is in Implicit VR: no dump has it"}
+STORED_TWICE = {"pydicom_pydicom/winter.dcm": "00080018"}
+"""The elements of which dcm2json shows the first and says nothing of the second."""
+
 EXCUSED = NO_INSTANCE | UNREADABLE | NO_TRUTH
 COMPARED = [path for path in LISTING if path not in EXCUSED]
 READERS = {"reader": reader.read_row, "reference": reference.read_row}
@@ -52,8 +55,9 @@ def outcome(path: str, by: str) -> Outcome:
     wrong += [f"column too many: {column}" for column in sorted(row.columns - expected.columns)]
     wrong += [f"column missing: {column}" for column in sorted(expected.columns - row.columns)]
     noticed = [notice.tag for notice in row.notices]
-    if sorted(noticed) != sorted(expected.misfits):
-        wrong.append(f"notices: expected {expected.misfits}, got {noticed}")
+    misfits = [*expected.misfits, *([STORED_TWICE[path]] if path in STORED_TWICE else [])]
+    if sorted(noticed) != sorted(misfits):
+        wrong.append(f"notices: expected {misfits}, got {noticed}")
     return Outcome(wrong, dump.used)
 
 
