@@ -21,7 +21,7 @@ BULK_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 LOCALIZED_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """VRs whose text follows Specific Character Set (PS3.5 6.1.2.2)."""
 
-LEADING_SPACE_COUNTS = frozenset({"LT", "ST", "UC", "UR", "UT"})
+LEADING_SPACE_COUNTS = frozenset({"LT", "PN", "ST", "UC", "UR", "UT"})
 SINGLE_VALUED = frozenset({"LT", "ST", "UR", "UT"})
 TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"}) | LOCALIZED_VRS
 

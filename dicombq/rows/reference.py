@@ -1,7 +1,7 @@
 """The row of an instance, read through pydicom: the oracle of the tests and the fallback of the fast path.
 
-`_raw_elements` finds the elements, pydicom the items; their bytes are converted by `dicombq.dicom.values`, so that no value
-reaches pydicom's warnings.
+pydicom finds the items, `_raw_elements` the elements; their bytes are converted by `dicombq.dicom.values`, so that no
+value reaches pydicom's warnings.
 """
 
 from __future__ import annotations

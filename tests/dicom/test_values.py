@@ -26,7 +26,7 @@ def test_no_bytes_are_no_values(vr: str) -> None:
     assert parse(vr, b"", True, DEFAULT) == ([], False)
 
 
-@pytest.mark.parametrize("vr", ["AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"])
+@pytest.mark.parametrize("vr", ["AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "SH", "TM", "UI"])
 def test_leading_and_trailing_padding_goes_from_each_value(vr: str) -> None:
     assert parsed(vr, b"  a b \\ c \0") == ["a b", "c"]
 
@@ -36,8 +36,9 @@ def test_long_text_is_one_value_whose_leading_spaces_count(vr: str) -> None:
     assert parsed(vr, b"  a\\b  ") == ["  a\\b"]
 
 
-def test_unlimited_characters_are_many_values_whose_leading_spaces_count() -> None:
-    assert parsed("UC", b"  a \\ b \0") == ["  a", " b"]
+@pytest.mark.parametrize("vr", ["PN", "UC"])
+def test_names_and_unlimited_characters_are_many_values_whose_leading_spaces_count(vr: str) -> None:
+    assert parsed(vr, b"  a \\ b \0") == ["  a", " b"]
 
 
 def test_a_uid_loses_its_nul() -> None:
