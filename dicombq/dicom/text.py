@@ -60,7 +60,7 @@ _VALUES = re.compile(rb"[\t\n\f\r\\]")
 _NAMES = re.compile(rb"[\t\n\f\r\\^=]")
 _DELIMITERS = {"PN": _NAMES, "LO": _VALUES, "SH": _VALUES, "UC": _VALUES}
 _HIGH = re.compile(rb"([\x80-\xff]+)")
-_UNPRINTABLE = re.compile(r"[\x00\ud800-\udfff]")
+_UNPRINTABLE = re.compile(r"[\x00\x1b\ud800-\udfff]")
 _TERM = re.compile(r"ISO[ _-]*(?:2022)?[ _-]*(?:IR)?[ _-]*(\d+)")
 
 
@@ -79,7 +79,7 @@ def _decode(data: bytes, codec: str) -> str:
 
 
 def escape(text: str) -> tuple[str, bool]:
-    r"""Spell out bytes that could not be decoded, and NUL, as ``\xNN``; tell whether there were any."""
+    r"""Spell out, as ``\xNN``, undecoded bytes, NUL, and escapes that no set has; tell whether there were any."""
     if text.isprintable():  # true for nearly every value, and faster than the search
         return text, False
     escaped = _UNPRINTABLE.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", text)
@@ -171,8 +171,11 @@ def charset(value: bytes) -> Charset:
     for number in numbers:
         if number in _WHOLE:
             return Charset(_WHOLE[number], _WHOLE[number])
-    extended = len(terms) > 1 or "2022" in terms[0]
-    known = all(number in _SINGLE or number in _MULTI_BYTE for number in numbers)
+    extended = len(terms) > 1 or "2022" in terms[0] or numbers[0] in _MULTI_BYTE
+    known = all(
+        number in _SINGLE or (number in _MULTI_BYTE and "2022" in term)
+        for number, term in zip(numbers, terms, strict=True)
+    )
     first = _SINGLE.get(numbers[0], "ascii")
     return Charset("ascii", first, extended=extended, known=known)
 
