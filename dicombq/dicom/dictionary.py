@@ -77,10 +77,10 @@ def private_block(creator: int) -> int:
 def repeating_base(tag: int) -> int | None:
     """Give the tag in group 5000 or 6000 that stands for an element of a repeating group, or None.
 
-    Source: PS3.5 7.6, curves 5000-501E and overlays 6000-601E.
+    Source: PS3.5 7.6, with all even groups from 5000 to 50FE and from 6000 to 60FE, as PS3.6 has 50xx and 60xx.
     """
     group = tag >> 16
-    if group & 0xFFE1 in (0x5000, 0x6000):
+    if group & 0xFF01 in (0x5000, 0x6000):
         return tag & 0xFF00FFFF
     return None
 

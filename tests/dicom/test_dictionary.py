@@ -19,6 +19,9 @@ from dicombq.dicom.values import KNOWN_VRS
         (0x60000010, "OverlayRows", "US", "1"),
         (0x601E0050, "OverlayOrigin", "SS", "2"),
         (0x501E0010, "NumberOfPoints", "US", "1"),
+        (0x60200010, "OverlayRows", "US", "1"),
+        (0x60FE0010, "OverlayRows", "US", "1"),
+        (0x50FE0010, "NumberOfPoints", "US", "1"),
         (0x7FE00010, "PixelData", "OB or OW", "1"),
     ],
 )
@@ -26,7 +29,7 @@ def test_a_standard_element_has_its_keyword_vr_and_vm(tag: int, keyword: str, vr
     assert dictionary.lookup(tag) == (keyword, vr, vm)
 
 
-@pytest.mark.parametrize("tag", [0x00091001, 0x0010FFFF, 0x60200010, 0x60010010, 0x50200010, 0xFFFEE000, 0xFFFEE00D])
+@pytest.mark.parametrize("tag", [0x00091001, 0x0010FFFF, 0x60010010, 0x50FF0010, 0x61000010, 0xFFFEE000, 0xFFFEE00D])
 def test_a_private_an_unknown_and_a_delimiting_tag_are_not_in_the_dictionary(tag: int) -> None:
     assert dictionary.lookup(tag) is None
 
@@ -44,7 +47,8 @@ def test_a_keyword_leads_back_to_its_tag(keyword: str, tag: int | None) -> None:
     [
         (0x60000010, 0x60000010),
         (0x601E0010, 0x60000010),
-        (0x60200010, None),
+        (0x60FE0010, 0x60000010),
+        (0x61000010, None),
         (0x60010010, None),
         (0x50043000, 0x50003000),
         (0x00100010, None),

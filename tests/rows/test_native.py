@@ -130,7 +130,7 @@ def test_integers_are_written_to_their_ends(vr: str, record_type: type[Record]) 
 def test_groups_of_overlays_share_their_columns(record_type: type[Record]) -> None:
     groups = [
         element(tag | group << 16, vr, value)
-        for group in (0, 2, 4)
+        for group in (0, 2, 0x20, 0xFE)
         for tag, vr, value in (
             (0x60000010, "US", b"\5\0"),
             (0x60000040, "CS", b"G"),

@@ -116,6 +116,13 @@ def test_padding_behind_items_is_no_item(padding: bytes, record_type: type[Recor
     check_agrees(data, record_type)
 
 
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT])
+def test_overlays_of_all_even_groups_share_their_column(syntax: Syntax) -> None:
+    data = instance(*(numbers(tag, "US", "H", 1, syntax=syntax) for tag in (0x60200010, 0x60FE0010)), syntax=syntax)
+    assert read(data).values["OverlayRows"] == [{"Id": "6020", "Value": 1}, {"Id": "60FE", "Value": 1}]
+    assert check_agrees(data) == EQUAL
+
+
 @pytest.mark.parametrize("tag", [0x00180061, 0x00203100, 0x00280020, 0x10100010, 0x7F020010, 0x00189445, 0x00080202])
 def test_a_sequence_that_pydicom_alone_knows_as_something_else_is_one(tag: int) -> None:
     data = instance(sequence(tag, element(NAME, "PN", "A", IMPLICIT), syntax=IMPLICIT, undefined=True), syntax=IMPLICIT)
