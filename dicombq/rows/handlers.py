@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from dicombq.dicom import tags
-from dicombq.dicom.dictionary import AMBIGUOUS_SIGN, effective_vr, is_known_creator, is_private, lookup
+from dicombq.dicom.dictionary import AMBIGUOUS_SIGN, effective_vr, is_known_creator, is_private, lookup, private_vr
 from dicombq.dicom.text import DEFAULT, Charset, charset
 from dicombq.dicom.values import KNOWN_VRS
 from dicombq.rows import part10
@@ -145,6 +145,8 @@ def handler(tag: int, written: bytes | None, creator: str, signed: bool, little_
     vr = written.decode("latin-1") if written is not None else None
     if vr is not None and vr not in KNOWN_VRS:
         raise HandOver("a VR that is not known")
+    if creator and private_vr(tag, creator) == AMBIGUOUS_SIGN:
+        raise HandOver("a private element of either sign")
     read_by = effective_vr(tag, vr, creator, signed)
     if vr == "UN" and (read_by == "SQ" or tag in tags.PIXEL_DATA):
         raise HandOver("a sequence or pixel data stored as UN")

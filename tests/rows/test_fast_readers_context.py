@@ -92,6 +92,17 @@ def test_a_private_creator_counts_for_its_own_file_alone() -> None:
         assert ("Tag_00091002" in str(walk(data).values.get("OtherElements"))) == (creator == "GEMS_IDEN_01")
 
 
+@pytest.mark.parametrize("signed", [0, 1])
+@BOTH
+def test_a_private_element_of_either_sign_is_handed_over(signed: int, record_type: type[Record]) -> None:
+    creator = element(0x00270010, "LO", "FDMS 1.0", IMPLICIT)
+    value = element(0x002710A3, "US", b"\xff\xff\1\0", IMPLICIT)
+    sign = numbers(0x00280103, "US", "H", signed, syntax=IMPLICIT)
+    data = instance(creator, value, sign, syntax=IMPLICIT)
+    assert check_agrees(data, record_type) == differential.HANDED_OVER
+    assert ("-1" if signed else "65535") in str(read(data, record_type).values)
+
+
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
 def test_an_empty_character_set_of_an_item_is_the_default(syntax: Syntax) -> None:
     inner = element(0x00080005, "CS", "", syntax) + element(0x00080104, "LO", b"\xe9", syntax)
