@@ -61,6 +61,8 @@ class MetadataRecord(Record):
         """Add the values of an element that has its place."""
         if undecodable:
             self.notice(tag, UNDECODABLE)
+        if vr == "PN" and any(str(value).count("=") >= len(NAME_GROUPS) for value in values):
+            self.notice(tag, "more component groups than a PN has: those are left out")
         element: dict[str, Json] = {"vr": vr}
         if any(value != "" for value in values):
             element["Value"] = [_model_value(value, vr) for value in values]

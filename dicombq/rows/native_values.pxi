@@ -294,6 +294,8 @@ cdef int _write_model_name(
         if end == stop:
             break
         start = end + 1
+    else:
+        return NOT_PLAIN
     if out.size == begin:
         out.put(b"{}")
         return WRITTEN

@@ -20,6 +20,7 @@ from tests.dicom_bytes import (
     reasons,
     sequence,
 )
+from tests.differential import EQUAL, check_agrees
 from tests.row_checker import problems
 
 IMAGES = 0x00081140
@@ -113,6 +114,13 @@ def test_bad_bytes_are_spelled_out_with_a_notice() -> None:
     found = row(element(0x00080080, "LO", b"J\xe9r"))
     assert reasons(found) == {"00080080": "bytes that its character set does not have are spelled out"}
     assert problems(found, MetadataRecord) == []
+
+
+def test_a_name_with_a_fourth_component_group_has_a_notice() -> None:
+    data = instance(element(0x00081070, "PN", "A=B=C\\A=B=C=D"), element(0x00100010, "PN", "A=B=C"))
+    found = read(data, MetadataRecord)
+    assert reasons(found) == {"00081070": "more component groups than a PN has: those are left out"}
+    assert check_agrees(data, MetadataRecord) == EQUAL
 
 
 def test_bulk_data_is_named_in_dropped_tags_with_its_path() -> None:
