@@ -16,7 +16,7 @@ from typing import Any
 
 from dicombq.dicom import tags
 from dicombq.dicom.dictionary import effective_vr, is_private, is_private_creator, private_block
-from dicombq.dicom.text import DEFAULT, escape
+from dicombq.dicom.text import DEFAULT, Charset, charset, escape
 from dicombq.dicom.values import NAME_GROUPS, NUMBER_CODES, TEXT_VRS, Value, as_text, split_text, utc_offset
 from dicombq.rows.base import Row, Unreadable
 from dicombq.rows.record import Instance, Record
@@ -70,8 +70,20 @@ def _elements(model: object) -> dict[int, Element]:
     return dict(sorted(found.items()))
 
 
-def _add(record: Record, elements: Mapping[int, Element], *, signed: bool, limit: int | None = None) -> None:
-    """Add a data set's or an item's elements to its record, but for those of `limit` bytes or more."""
+def _add(
+    record: Record,
+    elements: Mapping[int, Element],
+    *,
+    signed: bool,
+    inline: Charset = DEFAULT,
+    limit: int | None = None,
+) -> None:
+    """Add a data set's or an item's elements to its record, but for those of `limit` bytes or more.
+
+    Only text that stands `inline`, as the file's bytes, has a character set.
+    """
+    if terms := elements.get(tags.SPECIFIC_CHARACTER_SET):
+        inline = charset("\\".join(str(term or "") for term in _values_of(terms)).encode("ascii", "replace"))
     representation = elements.get(tags.PIXEL_REPRESENTATION)
     if representation is not None:
         signed = _values_of(representation)[:1] == [1]
@@ -85,22 +97,22 @@ def _add(record: Record, elements: Mapping[int, Element], *, signed: bool, limit
         if is_elsewhere or (limit is not None and _size(element) >= limit):
             record.drop(column(tag, vr).name)
         elif vr == "SQ":
-            _add_sequence(record, tag, element, signed=signed)
+            _add_sequence(record, tag, element, signed=signed, inline=inline)
         elif "InlineBinary" in element:
-            record.add(tag, vr, _bytes_of(tag, element), True, DEFAULT)
+            record.add(tag, vr, _bytes_of(tag, element), True, inline)
         elif found := record.place(tag, vr):
             values, undecodable = _read_values(tag, vr, _values_of(element))
             record.add_values(tag, vr, found, values, undecodable=undecodable)
 
 
-def _add_sequence(record: Record, tag: int, element: Element, *, signed: bool) -> None:
+def _add_sequence(record: Record, tag: int, element: Element, *, signed: bool, inline: Charset) -> None:
     found = record.place(tag, "SQ")  # none from a depth on, which bounds the recursion
     if found is None:
         return
     items = []
     for position, model in enumerate(_values_of(element)):
         item = record.item(found, position)
-        _add(item, _elements({} if model is None else model), signed=signed)
+        _add(item, _elements({} if model is None else model), signed=signed, inline=inline)
         items.append(item)
     record.add_sequence(tag, found, [item.close() for item in items], used=any(item.used for item in items))
 

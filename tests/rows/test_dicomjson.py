@@ -154,6 +154,14 @@ def test_bulk_data_is_named_and_never_fetched() -> None:
     ]
 
 
+def test_text_in_binary_is_decoded_by_the_character_set_of_its_item() -> None:
+    text = {"0040A160": {"vr": "UN", "InlineBinary": "6A=="}}
+    latin, greek = ({"00080005": element("CS", term)} for term in ("ISO_IR 100", "ISO_IR 126"))
+    found = values(latin | text | {IMAGES: element("SQ", text, greek | text)})
+    assert found["TextValue"] == "è"
+    assert [item["TextValue"] for item in found["ReferencedImageSequence"]] == ["è", "θ"]
+
+
 def test_a_sequence_in_binary_is_named() -> None:
     found = values({IMAGES: {"vr": "UN", "InlineBinary": "AAAA"}})
     assert found == {"DroppedTags": [{"TagName": "ReferencedImageSequence", "TagReference": ""}]}
