@@ -75,6 +75,7 @@ def _pydicoms_reader() -> ModuleType:
         convert_encodings=lambda _terms: "iso8859",
         convert_raw_data_element=lambda raw: raw,
         data_element_generator=_raw_elements,
+        _is_implicit_vr=_is_implicit,
     )
     return module
 
@@ -113,6 +114,16 @@ def _raw_elements(
             element = RawDataElement(cast("BaseTag", tag | _AGAIN), "UN", 0, b"", start, implicit, little_endian)
         seen.add(tag)
         yield element
+
+
+def _is_implicit(file: _BoundedFile, assumed: bool, little_endian: bool, *_: object, **__: object) -> bool:
+    """Tell by an item's first element whether it is written with Implicit VR, as in sequences that are stored as UN."""
+    head = file.read(4) + file.read(4)
+    if assumed or len(head) < 8:
+        return assumed
+    length: int = struct.unpack_from("<L" if little_endian else ">L", head, 4)[0]
+    is_capitals = head[4:6].isalpha() and head[4:6].isupper()
+    return not is_capitals and (length <= file.left() or length == tags.UNDEFINED_LENGTH)
 
 
 def _written_vr(tag: int, head: bytes) -> str | None:

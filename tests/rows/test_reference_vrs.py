@@ -169,12 +169,17 @@ STRANGE += [with_vr(0x00080020, vr, b"20200101", code="L") for vr in (b"ZZ\0\0",
 def test_an_element_with_a_vr_of_no_standard_is_read_by_the_dictionary(
     strange: bytes, record_type: type[Record]
 ) -> None:
-    plain, after = element(0x00080020, "DA", "20200101"), element(NAME, "PN", "A")
-    for enclose in (lambda each: each + after, lambda each: sequence(IMAGES, uids()[0] + each + after)):
-        data = instance(enclose(strange), element(0x7FE00010, "OW", bytes(600_000)))
-        expected = instance(enclose(plain), element(0x7FE00010, "OW", bytes(600_000)))
-        assert read(data, record_type).json == read(expected, record_type).json
-        check_agrees(data, record_type)
+    plain = element(0x00080020, "DA", "20200101")
+    pixels = element(PIXELS, "OW", bytes(600_000))
+
+    def enclosed(study_date: bytes) -> bytes:
+        name = element(NAME, "PN", "A")
+        first, second = study_date + name, uids()[0] + study_date + name
+        return instance(study_date, sequence(IMAGES, first, second), pixels)
+
+    data = enclosed(strange)
+    assert read(data, record_type).json == read(enclosed(plain), record_type).json
+    check_agrees(data, record_type)
 
 
 @pytest.mark.parametrize("head", [b"??\2\0", b"ZZ\2\0", b"ZZ\0\0\2\0\0\0"])
