@@ -93,9 +93,12 @@ def _add(
         vr = effective_vr(tag, _vr_of(element), creator, signed)
         if is_private_creator(tag):
             creators[private_block(tag)] = _first_text(element).strip(" ")
-        is_elsewhere = "BulkDataURI" in element or (vr == "SQ" and "InlineBinary" in element)
-        if is_elsewhere or (limit is not None and _size(element) >= limit):
+        if "BulkDataURI" in element or (limit is not None and _size(element) >= limit):
             record.drop(column(tag, vr).name)
+        elif vr == "SQ" and "InlineBinary" in element:
+            from dicombq.rows import reference  # noqa: PLC0415 - few models need it
+
+            reference.add_sequence(record, tag, _bytes_of(tag, element), inline, signed=signed)
         elif vr == "SQ":
             _add_sequence(record, tag, element, signed=signed, inline=inline)
         elif "InlineBinary" in element:

@@ -225,23 +225,47 @@ def read_row(
     bounded = _BoundedFile(file, size)
     start = part10.dataset_start(bounded.read(part10.HEAD), size, claims=claims)
     bounded.seek(start)
-    with _quiet():
-        try:
-            return _read(bounded, record_type(Instance()), max_element_size)
-        except (NotAnInstance, Unreadable):
+    with _quiet(), _refusals():
+        return _read(bounded, record_type(Instance()), max_element_size)
+
+
+def add_sequence(record: Record, tag: int, data: bytes, charset: Charset, *, signed: bool) -> None:
+    """Add a sequence that is stored as UN: with Implicit VR Little Endian (PS3.5 6.2.2).
+
+    Parameters
+    ----------
+    charset, signed
+        What its items inherit: Specific Character Set, and whether Pixel Representation (0028,0103) is 1.
+
+    Raises
+    ------
+    Unreadable
+        Where its elements cannot be read to their end.
+    """
+    raw = RawDataElement(cast("BaseTag", tag), "UN", len(data), data, 0, True, True)
+    with _quiet(), _refusals():
+        _add_sequence(record, _Value(tag, "SQ", raw, True), _Context(charset, signed))
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Say in one sentence, without a value, why elements cannot be read."""
+    try:
+        yield
+    except (NotAnInstance, Unreadable):
+        raise
+    except RecursionError:
+        raise Unreadable("INVALID_ARGUMENT", _TOO_DEEP) from None
+    except (OSError, EOFError, struct.error) as error:  # the last: a length of which a part is missing
+        if isinstance(error, OSError) and error.errno is not None:  # the file system's, not pydicom's
             raise
-        except RecursionError:
+        if isinstance(error.__context__, RecursionError):  # pydicom caught it
             raise Unreadable("INVALID_ARGUMENT", _TOO_DEEP) from None
-        except (OSError, EOFError, struct.error) as error:  # the last: a length of which a part is missing
-            if isinstance(error, OSError) and error.errno is not None:  # the file system's, not pydicom's
-                raise
-            if isinstance(error.__context__, RecursionError):  # pydicom caught it
-                raise Unreadable("INVALID_ARGUMENT", _TOO_DEEP) from None
-            raise Unreadable("DATA_LOSS", "the data set ends in the middle of an element") from None
-        except zlib.error:
-            raise Unreadable("DATA_LOSS", "the deflated data set is damaged") from None
-        except Exception as error:  # noqa: BLE001 - pydicom raises whatever its parts raise, often with a value in it
-            raise Unreadable("INVALID_ARGUMENT", f"not readable as DICOM ({type(error).__name__})") from None
+        raise Unreadable("DATA_LOSS", "the data set ends in the middle of an element") from None
+    except zlib.error:
+        raise Unreadable("DATA_LOSS", "the deflated data set is damaged") from None
+    except Exception as error:  # noqa: BLE001 - pydicom raises whatever its parts raise, often with a value in it
+        raise Unreadable("INVALID_ARGUMENT", f"not readable as DICOM ({type(error).__name__})") from None
 
 
 class _BoundedFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from typing import Any
 
@@ -13,6 +14,8 @@ from dicombq.rows.dicomjson import read_row
 from dicombq.rows.metadata import MAX_DEPTH, MetadataRecord
 from dicombq.rows.record import Record
 from dicombq.table.mapping import MAX_RECORD_DEPTH
+from tests import dicom_bytes
+from tests.dicom_bytes import IMPLICIT
 from tests.row_checker import problems
 
 CANARY = "CANARY7f3a"
@@ -162,9 +165,26 @@ def test_text_in_binary_is_decoded_by_the_character_set_of_its_item() -> None:
     assert [item["TextValue"] for item in found["ReferencedImageSequence"]] == ["è", "θ"]
 
 
-def test_a_sequence_in_binary_is_named() -> None:
-    found = values({IMAGES: {"vr": "UN", "InlineBinary": "AAAA"}})
-    assert found == {"DroppedTags": [{"TagName": "ReferencedImageSequence", "TagReference": ""}]}
+def in_binary(data: bytes) -> dict[str, Any]:
+    return {"vr": "UN", "InlineBinary": base64.b64encode(data).decode()}
+
+
+@pytest.mark.parametrize("record_type", [Record, MetadataRecord])
+def test_a_sequence_in_binary_is_read_as_in_a_file(record_type: type[Record]) -> None:
+    content = dicom_bytes.item(dicom_bytes.element(0x0040A160, "UT", b"\xe9", IMPLICIT), IMPLICIT)
+    found = values({"00080005": element("CS", "ISO_IR 100"), IMAGES: in_binary(content)}, record_type=record_type)
+    if record_type is Record:
+        assert found["ReferencedImageSequence"] == [{"TextValue": "é"}]
+    else:
+        assert found["Metadata"][IMAGES] == element("SQ", {"0040A160": element("UT", "é")})
+
+
+def test_what_is_no_sequence_in_binary_is_named_with_a_notice() -> None:
+    given = {IMAGES: in_binary(b"abcdefgh")}
+    assert values(given) == {"DroppedTags": [{"TagName": "ReferencedImageSequence", "TagReference": ""}]}
+    assert [tag for tag, _ in reasons(given)] == [IMAGES]
+    with pytest.raises(Unreadable, match="an item ends"):
+        read({IMAGES: in_binary(dicom_bytes.item(b"abcdefgh" * 2)[:20])})
 
 
 def test_items_without_elements_keep_their_place() -> None:
