@@ -116,11 +116,16 @@ def detect_encoding(transfer_syntax: str | None, head: bytes) -> Encoding:
     little_endian = transfer_syntax != EXPLICIT_BIG_ENDIAN
     if len(head) < 6:
         return Encoding(transfer_syntax in (None, IMPLICIT_LITTLE_ENDIAN), little_endian)
-    implicit = not (head[4:6].isalpha() and head[4:6].isupper())
+    implicit = not is_capitals(head[4:6])
     if transfer_syntax is None and not implicit:
         # a big endian group below 0400 reads as one above when taken for little endian
         little_endian = struct.unpack_from("<H", head)[0] < 0x0400
     return Encoding(implicit, little_endian)
+
+
+def is_capitals(vr: bytes) -> bool:
+    """Tell whether all bytes are capital letters, as those of every VR are (PS3.5 6.2)."""
+    return vr.isalpha() and vr.isupper()
 
 
 def uid(data: bytes) -> str:

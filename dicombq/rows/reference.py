@@ -122,8 +122,7 @@ def _is_implicit(file: _BoundedFile, assumed: bool, little_endian: bool, *_: obj
     if assumed or len(head) < 8:
         return assumed
     length: int = struct.unpack_from("<L" if little_endian else ">L", head, 4)[0]
-    is_capitals = head[4:6].isalpha() and head[4:6].isupper()
-    return not is_capitals and (length <= file.left() or length == tags.UNDEFINED_LENGTH)
+    return not part10.is_capitals(head[4:6]) and (length <= file.left() or length == tags.UNDEFINED_LENGTH)
 
 
 def _written_vr(tag: int, head: bytes) -> str | None:
@@ -139,12 +138,16 @@ def _written_vr(tag: int, head: bytes) -> str | None:
 
 def _explicit_length(file: _BoundedFile, vr: str, short: bytes, order: str) -> int:
     """Read a length by its VR (PS3.5 7.1.2); that of an unknown one has four bytes where they fit."""
-    is_known = vr in KNOWN_VRS
-    if (is_known and vr.encode() in part10.LONG_VRS) or (not is_known and vr.isupper() and not any(short)):
-        long: int = struct.unpack(f"{order}L", file.read(4))[0]
-        if is_known or long <= file.left():
-            return long
-        file.seek(-4, 1)
+    written = vr.encode("latin-1")
+    if written in part10.LONG_VRS:
+        return int(struct.unpack(f"{order}L", file.read(4))[0])
+    if vr not in KNOWN_VRS and part10.is_capitals(written) and not any(short):
+        long = file.read(4)
+        if len(long) == 4:
+            length: int = struct.unpack(f"{order}L", long)[0]
+            if length <= file.left():
+                return length
+        file.seek(-len(long), 1)
     return int(struct.unpack(f"{order}H", short)[0])
 
 

@@ -182,6 +182,15 @@ def test_an_element_with_a_vr_of_no_standard_is_read_by_the_dictionary(
     check_agrees(data, record_type)
 
 
+@pytest.mark.parametrize("head", [b"ZZ\0\0", b"??\0\0", b"A?\0\0", b"\xc0\xc9\0\0"])
+def test_an_empty_element_with_a_vr_of_no_standard_may_be_the_last(head: bytes) -> None:
+    for rest in (b"", element(0x00400254, "LO", "A")):
+        data = instance() + tag_bytes(0x00400253) + head + rest
+        assert "PerformedProcedureStepID" in read(data).columns
+        assert ("PerformedProcedureStepDescription" in read(data).columns) == bool(rest)
+        check_agrees(data)
+
+
 @pytest.mark.parametrize("head", [b"??\2\0", b"ZZ\2\0", b"ZZ\0\0\2\0\0\0"])
 def test_a_private_element_with_a_vr_of_no_standard_is_dropped(head: bytes) -> None:
     data = instance(tag_bytes(0x00091001) + head + b"ab")
