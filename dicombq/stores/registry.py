@@ -2,7 +2,8 @@
 
 ::
 
-    HOME/stores/DIGEST.json  a registered store: name, streamConfigs, source and options; DIGEST is of its name
+    HOME/stores/DIGEST.json  a registered store: name, streamConfigs, source, options and the ID of its registration;
+                             DIGEST is of its name
     HOME/stores/lock         held while one of them is changed
     HOME/managed/ID/         the instances of a store that was created without a source
 """
@@ -51,6 +52,8 @@ class RegisteredStore:
         Whether its source is a folder in HOME that was made for it, and goes with it.
     labels
         Its user's own; nothing depends on them.
+    registration
+        Tells it from an earlier store of the same name; empty where an older version registered it.
     """
 
     name: StoreName
@@ -59,6 +62,7 @@ class RegisteredStore:
     stream_configs: Sequence[Mapping[str, Any]] = ()
     managed: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    registration: str = ""
 
     def to_api(self) -> dict[str, Any]:
         """Print it as the API does; what the API lacks stands under ``dicombq``."""
@@ -70,11 +74,13 @@ class RegisteredStore:
 
     @classmethod
     def from_api(cls, state: Mapping[str, Any]) -> RegisteredStore:
-        """Read what `to_api` printed."""
+        """Read what `to_api` printed, or what the registry wrote."""
         own = dict(state["dicombq"])
         source, managed = own.pop("source"), own.pop("managed", False)
         name, configs = store_name(state["name"], Parent()), state.get("streamConfigs", ())
-        return cls(name, source, StoreOptions(**own), configs, managed, state.get("labels", {}))
+        return cls(
+            name, source, StoreOptions(**own), configs, managed, state.get("labels", {}), state.get("registration", "")
+        )
 
     def open(self) -> FollowedStore[Any]:
         """Open its source; errors are those of `open_store`."""
@@ -124,6 +130,7 @@ class StoreRegistry:
                 folder = self._managed / os.urandom(8).hex()
                 make_folders(folder)
                 store = replace(store, source=str(folder), managed=True)
+            store = replace(store, registration=os.urandom(8).hex())
             self._write(store)
             return store
 
@@ -195,7 +202,8 @@ class StoreRegistry:
                 yield
 
     def _write(self, store: RegisteredStore) -> None:
-        write_atomic(self._path(store.name), json.dumps(store.to_api(), indent=1).encode())
+        state = store.to_api() | {"registration": store.registration}
+        write_atomic(self._path(store.name), json.dumps(state, indent=1).encode())
 
     def _path(self, name: StoreName) -> Path:
         return self._folder / f"{hashlib.sha256(str(name).encode()).hexdigest()}.json"

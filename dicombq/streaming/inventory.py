@@ -29,8 +29,8 @@ from dicombq.system.files import storage_errors, sync_folder
 
 _PATIENCE = 60.0  # seconds that another thread may take for its transaction
 _SCHEMA = """
--- stream: a name for the jobs; complete: whether all that the store held was looked at once; catalogued: the same
--- since the inventory has a catalogue
+-- stream: a name for the jobs; registration: of the store; complete: whether all that it held was looked at once;
+-- catalogued: the same since the inventory has a catalogue
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- An instance that the store holds or held, or that a table holds.
@@ -202,6 +202,19 @@ class Inventory:
         """Tell what version something in the store had; None where it is unknown, or has to be read again."""
         row = self.one("SELECT version FROM copies WHERE uri = ?", [os.fsencode(uri)])
         return row[0] if row and row[0] != STALE else None
+
+    def belong_to(self, registration: str) -> None:
+        """Forget all that it holds of an earlier store of the same name; one without an ID is taken for the same."""
+        if registration in ("", self.meta("registration")):
+            return
+        with self.transaction():
+            tables = self.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+            for (table,) in tables.fetchall():
+                but = (
+                    " WHERE key NOT IN ('stream', 'loads')" if table == "meta" else ""
+                )  # no name of a job is used again
+                self.execute(f"DELETE FROM {table}{but}")
+            self.set_meta("registration", registration)
 
     def meta(self, key: str) -> str | None:
         """Read a value that is noted once for the stream."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,7 @@ from dicombq.stores.filing import discard_unfiled
 from dicombq.stores.registry import RegisteredStore, StoreRegistry
 from dicombq.streaming.inventory import Inventory, inventory_errors, stream_folder
 from dicombq.streaming.run import Runner
-from dicombq.streaming.stream import open_stream
+from dicombq.streaming.stream import forget_stream, open_stream
 from dicombq.system.files import make_folders
 from dicombq.system.signals import held_back
 
@@ -184,9 +183,12 @@ class Keepers:
             except NotFound:
                 if keeper:
                     self._drop(keeper)
+                    forget_stream(self._home, name)
                 raise
             if keeper and _place(keeper.registered) != _place(registered):
                 self._drop(keeper)
+                if keeper.registered.registration != registered.registration:
+                    forget_stream(self._home, name)
                 keeper = None
             if keeper is None:
                 keeper = self._keepers[name] = Keeper(self._home, registered)
@@ -205,14 +207,11 @@ class Keepers:
     def _drop(self, keeper: Keeper) -> None:
         """Forget a store that is gone, or is another one now."""
         keeper.close()
-        name = keeper.registered.name
-        del self._keepers[name]
-        if keeper.registered.managed:
-            shutil.rmtree(stream_folder(self._home, name), ignore_errors=True)
+        del self._keepers[keeper.registered.name]
 
 
 def _place(store: RegisteredStore) -> tuple[object, ...]:
-    return store.source, store.options, store.managed
+    return store.source, store.options, store.registration
 
 
 @cache

@@ -147,6 +147,7 @@ class Stream:
     def foresee(self, limit: Limit, *, reconcile: bool = False, progress: Progress = _nobody) -> Synced:
         """Tell what `sync` would do, and do nothing."""
         with inventory_errors(self.folder), Inventory(self.folder) as inventory, inventory.undone():
+            inventory.belong_to(self.registered.registration)
             destinations = take_up(inventory, followers(self.registered), self.registered.name)
             if reconcile:
                 inventory.execute("UPDATE destinations SET adopted = 0")
@@ -170,6 +171,7 @@ class Stream:
     def begin(self, inventory: Inventory, *, reconcile: bool = False, spaced: bool = False) -> list[Destination]:
         """Take up the tables that follow now, each with a courier, and wait a moment until they were looked at."""
         configs = configs_of(self.registered)
+        inventory.belong_to(self.registered.registration)
         destinations = take_up(inventory, configs, self.registered.name)
         if reconcile:
             inventory.execute("UPDATE destinations SET adopted = 0")
@@ -228,18 +230,21 @@ def _pending(inventory: Inventory, destination: Destination) -> int:
 
 
 def delete_store(home: Path, name: StoreName) -> None:
-    """Forget a registered store; a managed one goes with its instances, and with what its stream knew of them.
+    """Forget a registered store, with what its stream knew of it; a managed one goes with its instances.
 
     Raises
     ------
     NotFound
         Where there is none of that name.
     """
-    registry = StoreRegistry(home)
-    managed = registry.get(name).managed
-    registry.delete(name)
+    StoreRegistry(home).delete(name)
+    forget_stream(home, name)
+
+
+def forget_stream(home: Path, name: StoreName) -> None:
+    """Delete what the stream of a store knew, unless it runs: then its inventory forgets an earlier store."""
     folder = stream_folder(home, name)
-    if managed and not is_locked(folder / "lock"):  # else whoever runs it does
+    if not is_locked(folder / "lock"):
         shutil.rmtree(folder, ignore_errors=True)
 
 

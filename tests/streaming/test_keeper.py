@@ -166,6 +166,24 @@ def test_stores_come_and_go(home: Path, keepers: Keepers, tmp_path: Path) -> Non
     assert keepers.get(NAME) is not first
 
 
+def test_a_store_of_the_same_source_that_is_created_anew_is_kept_anew(duckdb_lab: Lab, keepers: Keepers) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    (lab.base / "home").mkdir()
+    registry = StoreRegistry(lab.base / "home")
+    registry.create(RegisteredStore(NAME, str(lab.folder)))
+    first = keepers.get(NAME)
+    first.wait_until_read(PATIENCE)
+    delete_store(lab.base / "home", NAME)
+    (lab.folder / "1.dcm").unlink()
+    registry.create(RegisteredStore(NAME, str(lab.folder)))
+    second = keepers.get(NAME)
+    assert second is not first
+    second.wait_until_read(PATIENCE)
+    with second.inventory() as inventory:
+        assert found(inventory) == []
+
+
 def test_passes_at_the_same_time_lose_nothing(duckdb_lab: Lab, keepers: Keepers) -> None:
     lab = duckdb_lab
     for number in range(1, 31):

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from dicombq.export.run import Export
+from dicombq.names import DuckdbTable
 from dicombq.stores.folder import FolderStore
+from dicombq.stores.registry import StoreRegistry
 from tests.fakes.bigquery import BigQueryFake, Fault
 from tests.instances import write_truncated
 from tests.streaming.conftest import Lab
@@ -249,6 +251,45 @@ def test_without_backfill_only_what_changes_is_told(lab: Lab) -> None:
     lab.write(4)
     lab.sync()
     assert [lab.told(number) for number in (1, 2, 3, 4)] == [[], ["second"], ["DELETE"], ["first"]]
+
+
+@pytest.mark.parametrize("by_an_older_version", [False, True])
+def test_a_store_that_is_created_anew_streams_nothing_of_the_old_one(
+    duckdb_lab: Lab, by_an_older_version: bool
+) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    lab.write(2)
+    lab.follow()
+    lab.sync()
+    (stream,) = (lab.base / "home" / "streams").iterdir()
+    if by_an_older_version:  # which leaves what the stream knew
+        (store,) = StoreRegistry(lab.base / "home").list({})
+        StoreRegistry(lab.base / "home").delete(store.name)
+    else:
+        lab.run("dicom-stores", "delete", "scans", "--quiet")
+        assert not stream.exists()
+    new = Lab(lab.base, lab.base / "new-disk" / "scans", DuckdbTable(lab.base / "w.duckdb", "d", "new"), lab.capsys)
+    new.folder.mkdir(parents=True)
+    new.write(3)
+    new.follow()
+    assert new.sync("--dry-run")["created"] == 1
+    assert (new.sync()["created"], new.sync()["unchanged"], new.view()) == (1, 0, [3])
+    assert len(new.rows()) == 1
+
+
+def test_a_source_that_moved_is_the_same_store(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    lab.follow()
+    lab.sync()
+    moved = lab.base / "moved"
+    lab.folder.rename(moved)
+    lab.run("dicom-stores", "update", "scans", f"--source={moved}")
+    lab.folder, lab.elsewhere = moved, "scans"
+    lab.write(2)
+    done = lab.sync()
+    assert (done["created"], lab.told(1), lab.view()) == (1, ["first"], [1, 2])
 
 
 def test_a_table_that_follows_later_gets_the_same_rows(duckdb_lab: Lab) -> None:
