@@ -40,6 +40,7 @@ class Courier:
     ) -> None:
         self.destination = destination
         self.error: DicombqError | None = None
+        """Why its last try failed."""
         self.delivered = self.parked = 0
         self.prepared = threading.Event()
         """Set when the table was looked at, or could not be."""
@@ -103,7 +104,7 @@ class Courier:
         """Make a load; tell whether there is more to deliver."""
         before, begun = delivery.delivered, time.monotonic()
         has_more = False
-        self.error = None
+        error: DicombqError | None = None
         try:
             with inventory_errors(self._folder):
                 if self._to_prepare:
@@ -112,9 +113,10 @@ class Courier:
                     self.prepared.set()
                 delivery.deliver()
                 has_more = delivery.has_work()
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is tried again
-            self.error = error if isinstance(error, DicombqError) else _internal(error)
+        except Exception as raised:  # noqa: BLE001 - whatever it was, it is tried again
+            error = raised if isinstance(raised, DicombqError) else _internal(raised)
             self._to_prepare = True
+        self.error = error
         with contextlib.suppress(sqlite3.Error):  # of a full disk
             delivery.note_error(self.error)
         self.delivered, self.parked = delivery.delivered, delivery.parked

@@ -28,7 +28,9 @@ from dicombq.system.locks import FileLock, Holder, is_locked
 from dicombq.warehouses.registry import open_warehouse
 
 _READY = 10.0
-"""Seconds that a pass waits for a table to be looked at; one that takes longer is told of all by a later pass."""
+"""Seconds that a pass waits for a table to be looked at; one that takes longer is told of all by a later pass. Only
+reconciling waits for as long as it takes.
+"""
 
 _BIGQUERY_SPACING = 60.0
 _STOPPING = 1.5  # seconds for the load that is being made
@@ -113,6 +115,8 @@ class Stream:
 
         Parameters
         ----------
+        reconcile
+            Whether the tables are compared with the store.
         progress
             Is told how many instances were read so far.
 
@@ -120,14 +124,19 @@ class Stream:
         ------
         TooManyGone
             Where too many instances are gone; all else was delivered.
+        DicombqError
+            Where a table was to be compared and could not be read; all else was delivered.
         """
         followers(self.registered)
         with inventory_errors(self.folder), Inventory(self.folder) as inventory:
             destinations = self.begin(inventory, reconcile=reconcile)
+            unread = self._unread(inventory) if reconcile else None
             look = self.look(inventory, destinations, limit)
             look.progress = progress
             try:
                 self._look(look, reconcile=reconcile)
+                if unread:
+                    raise unread
             except DicombqError:  # not an interrupt, which waits for nothing
                 self._finish(inventory)
                 raise
@@ -185,7 +194,8 @@ class Stream:
                 spacing = _BIGQUERY_SPACING if spaced and is_numbered(each.config) else 0.0
                 self.couriers[each.id] = Courier(self.folder, each, warehouse, self.log, spacing)
         for courier in self.couriers.values():
-            courier.prepared.wait(_READY)
+            while not courier.prepared.wait(_READY) and reconcile:
+                pass
         return destinations
 
     def wake(self) -> None:
@@ -210,6 +220,11 @@ class Stream:
         for each in look.destinations:
             look.backfill(each)
         look.whole(reconcile=reconcile)
+
+    def _unread(self, inventory: Inventory) -> DicombqError | None:
+        """Give the first error of a table that could not be read."""
+        read = {number for (number,) in inventory.execute("SELECT id FROM destinations WHERE adopted")}
+        return next((each.error for number, each in self.couriers.items() if each.error and number not in read), None)
 
     def _finish(self, inventory: Inventory) -> list[Told]:
         told = []

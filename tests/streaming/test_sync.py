@@ -5,15 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dicombq.errors import Temporary
 from dicombq.export.run import Export
 from dicombq.names import DuckdbTable
 from dicombq.stores.folder import FolderStore
 from dicombq.stores.registry import StoreRegistry
+from dicombq.streaming.adoption import adopt
 from tests.fakes.bigquery import BigQueryFake, Fault
 from tests.instances import write_truncated
 from tests.streaming.conftest import Lab
@@ -216,6 +219,40 @@ def test_instances_that_only_the_table_holds_are_deleted_when_asked_for(lab: Lab
     lab.write(3, "again")
     lab.sync()
     assert lab.told(3) == ["first", "DELETE", "again"]
+
+
+def test_reconciling_waits_until_the_table_is_read(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (1, 2, 3):
+        lab.write(number)
+    lab.run("export", "bq", str(lab.folder), f"--bq-table={lab.table}")
+    (lab.folder / "3.dcm").unlink()
+    lab.follow()
+
+    def adopt_late(*arguments: Any) -> None:
+        time.sleep(0.5)
+        adopt(*arguments)
+
+    monkeypatch.setattr("dicombq.streaming.stream._READY", 0.01)
+    monkeypatch.setattr("dicombq.streaming.delivery.adopt", adopt_late)
+    lab.sync("--reconcile")
+    assert (lab.code, lab.view()) == (0, [1, 2])
+
+
+def test_reconciling_tells_of_a_table_that_could_not_be_read(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.write(1)
+    lab.follow()
+    failures = [Temporary("it is down", "")]
+
+    def fail_once(*arguments: Any) -> None:
+        if failures:
+            raise failures.pop()
+        adopt(*arguments)
+
+    monkeypatch.setattr("dicombq.streaming.delivery.adopt", fail_once)
+    lab.sync("--reconcile")
+    assert (lab.code, "it is down" in lab.err) == (Temporary.exit_code, True)
+    lab.sync("--reconcile")
+    assert (lab.code, lab.view()) == (0, [1])
 
 
 def test_reconciling_does_not_believe_an_empty_folder_either(lab: Lab) -> None:
