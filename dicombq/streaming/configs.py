@@ -13,6 +13,7 @@ from dicombq.errors import FailedPrecondition, InvalidArgument, SchemaConflict
 from dicombq.names import BigQueryTable, TableUri, read_table_uri
 from dicombq.stores.registry import RegisteredStore, StoreRegistry
 from dicombq.system.files import printable
+from dicombq.system.times import now
 from dicombq.table.disposition import Disposition, TableState
 from dicombq.table.fields import Field, merge
 from dicombq.table.mapping import UID_COLUMNS
@@ -34,11 +35,14 @@ class StreamConfig:
         Whether it gets a row for each instance that the store holds already.
     insert
         Whether BigQuery gets its rows by insertAll, within seconds, in place of a load job a minute.
+    since
+        When it began to follow, where it is told only of what changes from then on.
     """
 
     destination: BigQueryDestination
     backfill: bool = True
     insert: bool = False
+    since: str = ""
 
     @property
     def table(self) -> TableUri:
@@ -58,7 +62,8 @@ class StreamConfig:
     def to_api(self) -> dict[str, Any]:
         """Print it as the API does; what the API lacks stands under ``dicombq``."""
         destination = self.destination
-        own = ({} if self.backfill else {"backfill": False}) | ({"delivery": "insert"} if self.insert else {})
+        changes_only = {"backfill": False, "since": self.since}
+        own = ({} if self.backfill else changes_only) | ({"delivery": "insert"} if self.insert else {})
         return {
             "bigqueryDestination": {
                 "tableUri": printable(str(destination.table)),
@@ -84,6 +89,7 @@ class StreamConfig:
             ),
             own.get("backfill", True),
             own.get("delivery") == "insert",
+            own.get("since", ""),
         )
 
 
@@ -131,8 +137,13 @@ def followers(store: RegisteredStore) -> list[StreamConfig]:
 
 
 def with_configs(store: RegisteredStore, configs: Sequence[StreamConfig]) -> RegisteredStore:
-    """Give a registered store other stream configs."""
-    return replace(store, stream_configs=[config.to_api() for config in configs])
+    """Give a registered store other stream configs; a table that is told of changes only follows since now.
+
+    One that was told of changes only before follows since then.
+    """
+    before = {table_key(config.table): config.since for config in configs_of(store) if not config.backfill}
+    noted = (replace(config, since=before.get(table_key(config.table)) or now()) for config in configs)
+    return replace(store, stream_configs=[config.to_api() for config in noted])
 
 
 def create_store(home: Path, store: RegisteredStore, configs: Sequence[StreamConfig]) -> RegisteredStore:

@@ -52,6 +52,11 @@ class Courier:
         with held_back():
             self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it goes on, or has still to end a load."""
+        return self._thread.is_alive()
+
     def wake(self) -> None:
         """Say that there are rows to deliver."""
         self._wake.set()

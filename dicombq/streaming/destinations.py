@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,9 +45,15 @@ def take_up(inventory: Inventory, configs: Sequence[StreamConfig], store: StoreN
             for table in ("deliveries", "adopted", "parked"):
                 inventory.execute(f"DELETE FROM {table} WHERE destination = ?", [known[key]])
             inventory.execute("DELETE FROM destinations WHERE id = ?", [known[key]])
-        since = to_microseconds(now())
-        for key in set(keys) - known.keys():
-            inventory.execute("INSERT INTO destinations (key, since) VALUES (?, ?)", [key, since])
+        changes_only = json.loads(inventory.meta("changes only") or "[]")
+        for key, config in zip(keys, configs, strict=True):
+            if key not in known:
+                since = to_microseconds(config.since or now())
+                inventory.execute("INSERT INTO destinations (key, since) VALUES (?, ?)", [key, since])
+            elif key in changes_only and config.backfill:
+                inventory.execute("UPDATE destinations SET adopted = 0 WHERE key = ?", [key])
+        names = [key for key, config in zip(keys, configs, strict=True) if not config.backfill]
+        inventory.set_meta("changes only", json.dumps(names))
         ids = dict(inventory.execute("SELECT key, id FROM destinations").fetchall())
     return [Destination(ids[key], config, store) for key, config in zip(keys, configs, strict=True)]
 

@@ -30,7 +30,7 @@ from dicombq.system.files import storage_errors, sync_folder
 _PATIENCE = 60.0  # seconds that another thread may take for its transaction
 _SCHEMA = """
 -- stream: a name for the jobs; registration: of the store; complete: whether all that it held was looked at once;
--- catalogued: the same since the inventory has a catalogue
+-- catalogued: the same since the inventory has a catalogue; changes only: keys of tables that are not backfilled
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- An instance that the store holds or held, or that a table holds.
@@ -53,7 +53,7 @@ CREATE TABLE suspects (instance INTEGER PRIMARY KEY) WITHOUT ROWID;
 
 CREATE TABLE failures (uri BLOB PRIMARY KEY, code TEXT NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;
 
--- A table that follows. since: when the stream first saw it, microseconds.
+-- A table that follows. since: when it began to follow, microseconds.
 -- adopted: whether its rows were read. backfill_next..backfill_last: the instances that it has still to be told of.
 -- total: how many rows it has, as the last delivery left it. viewed: the fields that its view was made for.
 CREATE TABLE destinations (

@@ -184,8 +184,11 @@ class Stream:
         destinations = take_up(inventory, configs, self.registered.name)
         if reconcile:
             inventory.execute("UPDATE destinations SET adopted = 0")
-        for number in self.couriers.keys() - {each.id for each in destinations}:
-            self.couriers.pop(number).stop(_STOPPING)
+        for number, courier in list(self.couriers.items()):
+            if courier.destination not in destinations:
+                courier.stop(_STOPPING)
+            if not courier.is_alive or number not in {each.id for each in destinations}:
+                del self.couriers[number]
         for each in destinations:
             if each.id in self.couriers:
                 self.couriers[each.id].prepare()

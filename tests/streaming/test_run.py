@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -148,6 +149,17 @@ def test_a_table_that_is_configured_while_the_stream_runs_follows_too(duckdb_lab
         wait_for(shows(lab, 1))
         lab.follow(tables=(lab.table, bigquery_table()))
         wait_for(lambda: numbers(view_of(bigquery_table())) == [1])
+
+
+def test_a_table_that_is_backfilled_later_is_so_while_the_stream_runs(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    os.utime(lab.write(1), (1_000_000_000, 1_000_000_000))
+    lab.follow("--no-backfill")
+    lab.write(2)
+    with running(lab, "--interval=1s"):
+        wait_for(shows(lab, 2))
+        lab.follow("--lock-timeout=30s")
+        wait_for(shows(lab, 1, 2))
 
 
 def test_a_folder_that_is_gone_is_waited_for(duckdb_lab: Lab) -> None:

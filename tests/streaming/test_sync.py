@@ -329,6 +329,26 @@ def test_a_source_that_moved_is_the_same_store(duckdb_lab: Lab) -> None:
     assert (done["created"], lab.told(1), lab.view()) == (1, ["first"], [1, 2])
 
 
+def test_without_backfill_what_comes_before_the_first_pass_is_told(lab: Lab) -> None:
+    os.utime(lab.write(1), (1_000_000_000, 1_000_000_000))
+    lab.follow("--no-backfill")
+    lab.write(2)
+    lab.follow("--no-backfill")  # it follows already
+    lab.sync()
+    assert [lab.told(number) for number in (1, 2)] == [[], ["first"]]
+
+
+def test_a_table_without_backfill_is_backfilled_where_that_is_asked_for_later(lab: Lab) -> None:
+    os.utime(lab.write(1), (1_000_000_000, 1_000_000_000))
+    lab.follow("--no-backfill")
+    lab.write(2)
+    lab.sync()
+    lab.follow()
+    assert lab.sync()["backfilled"] == 1
+    assert [lab.told(number) for number in (1, 2)] == [["first"], ["first"]]
+    assert lab.sync()["backfilled"] == 0
+
+
 def test_a_table_that_follows_later_gets_the_same_rows(duckdb_lab: Lab) -> None:
     lab = duckdb_lab
     for number in (1, 2, 4):

@@ -73,7 +73,9 @@ _STREAM = Message(
     "dicom.StreamConfig",
     {
         "bigqueryDestination": _BIGQUERY,
-        "dicombq": Message("dicombq", {"backfill": BOOL, "delivery": Words("dicombq.Delivery", ("load", "insert"))}),
+        "dicombq": Message(
+            "dicombq", {"backfill": BOOL, "since": STRING, "delivery": Words("dicombq.Delivery", ("load", "insert"))}
+        ),
     },
 )
 _SOURCE = Message(

@@ -111,7 +111,9 @@ def test_a_patch_with_schemas_and_ways_of_delivery_is_kept(client: TestClient, s
     latest = config(f"duckdb://{tmp_path}/x.duckdb/d.v", schemaJson={}, changeDataCaptureConfig={})
     body = {"streamConfigs": [one, two, latest]}
     changed = client.patch(f"{STORES}/my-store?updateMask=streamConfigs", json=body).json()
+    one["dicombq"]["since"] = changed["streamConfigs"][0]["dicombq"]["since"]
     assert changed["streamConfigs"] == body["streamConfigs"]
+    assert client.patch(f"{STORES}/my-store?updateMask=streamConfigs", json=body).json() == changed
 
 
 @pytest.mark.parametrize(
