@@ -59,6 +59,7 @@ class Runner:
     ready: threading.Event = field(default_factory=threading.Event)
     health: dict[str, Any] = field(default_factory=dict)
     _destinations: Sequence[Destination] | None = None
+    _is_silent: bool = False
     _sweeping: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -107,8 +108,14 @@ class Runner:
                 self.stop.wait(self.interval)
                 continue
             if store.folder:
-                with contextlib.suppress(FileNotFoundError):
+                try:
                     yield from watch(store.folder, self.stop, self.interval)
+                except FileNotFoundError:
+                    pass
+                except Exception as error:  # noqa: BLE001 - inotify has limits, and other file systems other faults
+                    self._note_silence(error)
+                    yield None
+                    self.stop.wait(self.interval)
                 continue
             yield None
             if self.subscription:
@@ -161,6 +168,14 @@ class Runner:
             if "error" in self.health:
                 self.tell(f"[{self.name}] works again.")
             self.health = {"lastLook": now()}
+
+    def _note_silence(self, error: Exception) -> None:
+        """Note that the file system tells of nothing, once."""
+        if not self._is_silent:
+            message = f"the file system does not tell what happens ({error}); each interval all of it is looked at"
+            self.tell(f"[{self.name}] {message}.")
+            self.stream.log([LogEntry("ERROR", "UNAVAILABLE", self.stream.registered.source, "", message)])
+            self._is_silent = True
 
     def _failed(self, error: DicombqError) -> None:
         if self.health.get("error") != error.message:

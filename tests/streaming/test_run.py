@@ -11,11 +11,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
 from typing import Any
+
+import pytest
 
 from dicombq.errors import Locked
 from dicombq.names import DuckdbTable
+from dicombq.stores.registry import StoreRegistry
+from dicombq.streaming.run import Runner
+from dicombq.streaming.stream import open_stream
 from tests.fakes.bigquery_write import BigQueryWriteFake
 from tests.instances import write_instance
 from tests.streaming.conftest import Lab
@@ -114,6 +121,36 @@ def test_a_sweep_catches_what_events_miss(duckdb_lab: Lab) -> None:
         wait_for(lambda: "FOLLOWING" in str(lab.describe()))
         lab.write(1).rename(elsewhere / "1.dcm")
         wait_for(shows(lab, 1))
+
+
+def test_a_folder_of_which_nothing_is_told_is_looked_at_all_the_same(
+    duckdb_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: Any) -> None:
+        raise RuntimeError("Too many open files")
+
+    monkeypatch.setattr("dicombq.streaming.run.watch", fail)
+    lab = duckdb_lab
+    lab.follow()
+    home = lab.base / "home"
+
+    def holds(instances: int) -> bool:
+        return bool(lab.run("stream", "describe", "scans")["dicombq"]["instances"] == instances)
+
+    stop, lines = threading.Event(), list[str]()
+    with open_stream(home, StoreRegistry(home).list({})[0]) as stream:
+        runner = Runner(stream, 0.5, lambda total: total, stop, lines.append)
+        thread = threading.Thread(target=runner.run)
+        thread.start()
+        try:
+            for number in (1, 2):
+                lab.write(number)
+                wait_for(partial(holds, number))
+        finally:
+            stop.set()
+            thread.join()
+    assert (runner.error, len(lines), "Too many open files" in lines[0]) == (None, 1, True)
+    assert lab.run("stream", "logs", "scans", "--format=value(code)") == "UNAVAILABLE"
 
 
 def test_a_file_that_grows_is_read_when_it_is_whole(duckdb_lab: Lab) -> None:
