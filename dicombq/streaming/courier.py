@@ -122,7 +122,7 @@ class Courier:
             error = raised if isinstance(raised, DicombqError) else _internal(raised)
             self._to_prepare = True
         self.error = error
-        with contextlib.suppress(sqlite3.Error):  # of a full disk
+        with contextlib.suppress(sqlite3.Error, OSError):  # of a full disk
             delivery.note_error(self.error)
         self.delivered, self.parked = delivery.delivered, delivery.parked
         if delivery.delivered > before:

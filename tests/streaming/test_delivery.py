@@ -15,6 +15,7 @@ from dicombq.streaming.configs import followers
 from dicombq.streaming.delivery import Delivery
 from dicombq.streaming.destinations import take_up
 from dicombq.streaming.inventory import Inventory, stream_folder
+from dicombq.streaming.stream import open_stream
 from dicombq.table.disposition import Disposition
 from dicombq.table.fields import Field
 from dicombq.table.mapping import flattened_fields
@@ -230,6 +231,31 @@ def test_rows_have_the_form_that_each_table_asks_for(duckdb_lab: Lab) -> None:
     (row,) = rows_of(json_table)
     assert row["Metadata"]["00081030"]["Value"] == ["first"]
     assert row["SourceDicomStore"].endswith("/dicomStores/scans")
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyError("internal")])
+def test_a_full_disk_ends_no_courier_and_one_that_ended_is_replaced(
+    duckdb_lab: Lab, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    lab = duckdb_lab
+    lab.follow()
+    lab.sync()
+    registered = StoreRegistry(lab.base / "home").list({})[0]
+
+    def fail(*_arguments: Any) -> None:
+        raise error
+
+    with open_stream(lab.base / "home", registered) as stream, Inventory(stream.folder) as inventory:
+        with monkeypatch.context() as patch:
+            patch.setattr(Delivery, "note_error", fail)
+            stream.begin(inventory)
+            (courier,) = stream.couriers.values()
+            courier.finish()
+            assert (courier.error is None) == isinstance(error, OSError)
+        lab.write(1)
+        stream.look(inventory, stream.begin(inventory), lambda total: total).whole()
+        (told,) = stream._finish(inventory)
+    assert (told.error, told.delivered, lab.view()) == (None, 1, [1])
 
 
 def _text(file: Any) -> bytes:
