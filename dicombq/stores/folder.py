@@ -141,7 +141,7 @@ class FolderStore:
         if os.path.isfile(top):
             yield FileRef(top)
             return
-        yield from self._listed(_Walk(os.path.realpath(self.root), [(top, False)]), top)
+        yield from self._listed(_Walk(os.path.realpath(self.root), [(top, False)]))
 
     @property
     def whole(self) -> Place:
@@ -154,7 +154,7 @@ class FolderStore:
             yield FileRef(place.start)
             return
         walk = _Walk(os.path.realpath(self.root), [(place.start, False)], leaves_links=True)
-        yield from self._listed(walk, self.source, most)
+        yield from self._listed(walk, most)
         yield from (Place(folder) for folder, _ in walk.folders)
         yield from (Place(link, apart=True) for link in walk.links)
 
@@ -163,9 +163,9 @@ class FolderStore:
         walk = _Walk(os.path.realpath(self.root), [])
         for place in places:
             yield from walk.enter(place.start)
-        yield from self._listed(walk, self.source)
+        yield from self._listed(walk)
 
-    def _listed(self, walk: _Walk, top: str, most: float = math.inf) -> Iterator[FileRef | Failure | Skipped]:
+    def _listed(self, walk: _Walk, most: float = math.inf) -> Iterator[FileRef | Failure | Skipped]:
         """Go through folders, until there are none, or so many entries were seen."""
         seen = 0
         while walk.folders and seen < most:
@@ -176,7 +176,7 @@ class FolderStore:
                         seen += 1
                         yield from walk.look_at(entry, linked=linked)
             except OSError as error:
-                if folder == top:  # an empty table must not replace a good one for this
+                if folder == self.source:  # an empty table must not replace a good one for this
                     raise Failed(f"the folder [{printable(folder)}] {_reason(error)[1]}", "Look at its disk.") from None
                 yield Failure(FileRef(folder), *_reason(error))
 

@@ -377,6 +377,24 @@ def test_a_root_that_can_no_longer_be_listed_is_no_empty_store(tmp_path: Path) -
         list(store.list())
 
 
+def test_a_place_that_cannot_be_listed_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    path = write(tmp_path / "a.dcm")
+    scan = os.scandir
+
+    def scandir(folder: str) -> Any:
+        if folder == str(closed):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    seen = [entry for _, entries in opened(tmp_path).look(["closed", "a.dcm"]) for entry in entries or ()]
+    assert seen[0] == Failure(FileRef(str(closed)), "PERMISSION_DENIED", "not permitted to read it")
+    assert isinstance(seen[1], tuple)
+    assert seen[1][0] == FileRef(str(path))
+
+
 def test_a_look_at_a_folder_leaves_out_what_changed_just_now(tmp_path: Path) -> None:
     for name in ("old", "young"):
         write_instance(tmp_path / "sub" / f"{name}.dcm", 1)
