@@ -362,6 +362,9 @@ class Pass:
         }
         with Outbox(self.inventory, dry=self.dry) as outbox, self.inventory.transaction():
             teller = self._teller(outbox)
+            for reading in readings.values():
+                if reading.failure and following is None:  # else a look at the whole store follows
+                    self._failed(reading.failure)
             for each in instances:
                 self._tell_of(each, readings.get(each), destination, teller)
             if following is not None:

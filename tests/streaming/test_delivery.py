@@ -23,6 +23,7 @@ from dicombq.warehouses.base import Load
 from dicombq.warehouses.duckdb_loads import run
 from dicombq.warehouses.registry import open_warehouse
 from tests.fakes.bigquery import BigQueryFake, Fault
+from tests.instances import write_truncated
 from tests.streaming.conftest import Lab
 from tests.streaming.tables import bigquery_table, check_history, rows_of
 from tests.tables import make_load
@@ -158,6 +159,18 @@ def test_a_row_is_not_parked_for_a_file_that_could_not_be_written_once(
     lab.sync()
     lab.sync()
     assert (failures, lab.describe()["parked"], lab.view()) == ([], 0, [1])
+
+
+def test_a_retry_tells_what_it_could_not_read(lab: Lab) -> None:
+    make(lab, Field("PatientAge", "INTEGER"))
+    lab.follow()
+    path = lab.write(1, PatientAge="030Y")
+    lab.sync()
+    write_truncated(path)
+    shown = lab.run("stream", "retry", str(lab.folder))
+    assert (lab.code, shown["failed"], lab.describe()["parked"]) == (3, 1, 1)
+    logged = lab.run("stream", "logs", str(lab.folder), "--format=value(uri)")
+    assert str(path) in logged.split()
 
 
 def test_rows_that_come_while_a_load_is_made_wait_for_the_next_one(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

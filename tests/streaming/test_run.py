@@ -176,6 +176,8 @@ def test_a_second_stream_says_who_runs(duckdb_lab: Lab) -> None:
         wait_for(lambda: f"process {process.pid} " in str(lab.run("stream", "describe", str(lab.folder))))
         lab.sync()
         assert (lab.code, f"process {process.pid} " in lab.err) == (Locked.exit_code, True)
+        lab.run("stream", "retry", lab.store)
+        assert (lab.code, f"process {process.pid} " in lab.err) == (Locked.exit_code, True)
 
 
 def test_a_table_that_is_configured_while_the_stream_runs_follows_too(duckdb_lab: Lab) -> None:
