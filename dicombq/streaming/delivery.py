@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 from isal import igzip
 
-from dicombq.errors import DestinationChanged, DicombqError, Failed, TooManyColumns
+from dicombq.errors import DestinationChanged, DicombqError, Failed, NotFound, TooManyColumns
 from dicombq.operations.log import LogEntry
 from dicombq.streaming.adoption import adopt
 from dicombq.streaming.changes import Log
@@ -24,6 +24,7 @@ from dicombq.system.times import from_microseconds, now
 from dicombq.table.disposition import Disposition, TableState
 from dicombq.table.fields import Field, to_bigquery
 from dicombq.table.mapping import UID_COLUMNS
+from dicombq.table.view import view_name
 from dicombq.warehouses.base import FieldConflict, Load, LoadResult, Warehouse
 
 _MOST_ROWS = 100_000
@@ -67,9 +68,16 @@ class Delivery:
     def prepare(self) -> None:
         """Finish the load that was begun, and take up a table that is new, or that somebody else wrote to."""
         self._deliver_begun()
-        if not self._is_adopted() or self._is_changed():
-            make_table(self.destination.config, self.warehouse, self._scratch())
+        config = self.destination.config
+        if self.has_to_adopt():
+            make_table(config, self.warehouse, self._scratch())
             adopt(self.inventory, self.destination, self.warehouse)
+        elif self._lacks_view():
+            self.warehouse.replace_view(config.table, self.warehouse.fields(config.table))
+
+    def has_to_adopt(self) -> bool:
+        """Tell whether the table is new, or somebody else wrote to it."""
+        return not self._is_adopted() or self._is_changed()
 
     def deliver(self) -> None:
         """Finish the load that was begun, and make one of what the table has still to get by now."""
@@ -95,6 +103,16 @@ class Delivery:
             return table.state is TableState.MISSING
         total, writer = self._noted("total"), self._noted("writer")
         return (total is not None and table.rows != total) or (writer is not None and table.writer != writer)
+
+    def _lacks_view(self) -> bool:
+        config = self.destination.config
+        if config.captures:
+            return False
+        try:
+            self.warehouse.fields(replace(config.table, table=view_name(config.table.table)))
+        except NotFound:
+            return True
+        return False
 
     def _noted(self, column: str) -> Any:
         return self.inventory.one(f"SELECT {column} FROM destinations WHERE id = ?", [self.destination.id])[0]

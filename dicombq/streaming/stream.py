@@ -19,6 +19,7 @@ from dicombq.streaming.adoption import adopt
 from dicombq.streaming.changes import Limit, Pass, Progress
 from dicombq.streaming.configs import configs_of, followers, is_numbered
 from dicombq.streaming.courier import Courier
+from dicombq.streaming.delivery import Delivery
 from dicombq.streaming.destinations import Destination, take_up
 from dicombq.streaming.inventory import STALE, Inventory, inventory_errors, stream_folder
 from dicombq.streaming.outbox import discard_unused
@@ -161,8 +162,9 @@ class Stream:
             if reconcile:
                 inventory.execute("UPDATE destinations SET adopted = 0")
             for each in destinations:
-                if not inventory.one("SELECT adopted FROM destinations WHERE id = ?", [each.id])[0]:
-                    adopt(inventory, each, open_warehouse(each.config.table, self.lock_timeout))
+                warehouse = open_warehouse(each.config.table, self.lock_timeout)
+                if Delivery(inventory, each, warehouse, self.log).has_to_adopt():
+                    adopt(inventory, each, warehouse)
             look = Pass(
                 self.registered.follow(),
                 inventory,

@@ -6,9 +6,11 @@ import datetime as dt
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from dicombq.errors import Temporary
@@ -17,11 +19,12 @@ from dicombq.names import DuckdbTable
 from dicombq.stores.folder import FolderStore
 from dicombq.stores.registry import StoreRegistry
 from dicombq.streaming.adoption import adopt
+from dicombq.table.view import view_name
 from tests.fakes.bigquery import BigQueryFake, Fault
 from tests.instances import write_truncated
 from tests.streaming.conftest import Lab
 from tests.streaming.tables import bigquery_table, check_history, numbers, rows_of, view_of
-from tests.tables import Row
+from tests.tables import Row, anonymous_client
 
 
 def test_the_first_pass_writes_a_row_for_every_instance(lab: Lab) -> None:
@@ -418,6 +421,43 @@ def test_a_table_that_was_deleted_is_made_whole_again(lab: Lab) -> None:
     assert lab.view() == [1]
     lab.sync()
     assert lab.view() == [1, 2]
+
+
+def test_a_dry_run_tells_the_rows_of_a_table_that_was_deleted(lab: Lab) -> None:
+    lab.write(1)
+    lab.write(2)
+    lab.follow()
+    lab.sync()
+    drop(lab.table)
+    foreseen = lab.sync("--dry-run")
+    assert (foreseen["backfilled"], foreseen["tables"][0]["pending"]) == (2, 2)
+    assert lab.sync()["backfilled"] == 2
+    assert lab.view() == [1, 2]
+
+
+def test_a_view_that_was_deleted_is_made_again(duckdb_lab: Lab) -> None:
+    lab = duckdb_lab
+    lab.write(1)
+    tables = (lab.table, bigquery_table())
+    lab.follow(tables=tables)
+    lab.sync()
+    for table in tables:
+        drop(replace(table, table=view_name(table.table)))
+    lab.sync()
+    assert lab.view() == [1]
+    with anonymous_client() as client:
+        assert client.get_table("p.d.tView").view_query
+
+
+def drop(table: Any) -> None:
+    """Delete a table or a view."""
+    if isinstance(table, DuckdbTable):
+        kind = "VIEW" if table.table.endswith("View") else "TABLE"
+        with duckdb.connect(str(table.file)) as connection:
+            connection.execute(f'DROP {kind} {table.dataset}."{table.table}"')
+    else:
+        with anonymous_client() as client:
+            client.delete_table(f"{table.project}.{table.dataset}.{table.table}")
 
 
 def test_one_table_that_is_down_delays_no_other(duckdb_lab: Lab, bigquery: BigQueryFake) -> None:
