@@ -112,7 +112,8 @@ class Command(click.Command):
             return super().invoke(ctx)
         except DicombqError as error:
             by_signal = terminated and type(error) is Cancelled
-            code = output.error(Terminated("terminated", error.hint) if by_signal else error)
+            message = error.message.replace("interrupted", "terminated", 1)
+            code = output.error(Terminated(message, error.hint) if by_signal else error)
         except (KeyboardInterrupt, click.Abort):
             code = output.error(Terminated("terminated") if terminated else Cancelled("interrupted"))
         except BrokenPipeError:

@@ -231,12 +231,16 @@ def wait(output: Output, /, operation: str, timeout: float | None, **_names: str
 def cancel(output: Output, /, operation: str, **_names: str | None) -> None:
     """End OPERATION, wherever it runs; its table stays as it was, and it can be resumed."""
     from dicombq.names import operation_id
+    from dicombq.operations.state import State
     from dicombq.operations.store import OperationStore
 
     operations = OperationStore(config.home())
     found = operations.get_running(operation_id(operation))
     output.confirm(f"Operation [{found.name}] will be cancelled.")
     operations.cancel(found.id, _CANCEL_PATIENCE)
+    ended = operations.get(found.id)
+    if ended.error and ended.state is State.CRASHED:
+        output.warning(f"{ended.error.message}. {ended.error.hint}")
     output.resource({})
 
 

@@ -87,17 +87,19 @@ class RunningOperation:
         told = self._tell(error)
         with contextlib.suppress(OSError), self._files:  # on a full disk the error itself is what counts
             if error is not None:
-                self._end(told or error)
+                self._end(_unsettled(error) or told or error)
         if told is not None:
             raise told from None
 
     def _tell(self, error: BaseException | None) -> DicombqError | None:
         """Say of an error that goes away how to go on."""
         resume = f"Go on with it: dicombq operations resume {self.operation.id}"
+        unsettled = _unsettled(error)
+        so_far, hint = (f", and {unsettled.message}", f"{unsettled.hint} {resume}") if unsettled else ("", resume)
         if isinstance(error, KeyboardInterrupt | Cancelled) and self.is_cancelled:
-            return CancelledElsewhere("the operation was cancelled", resume)
+            return CancelledElsewhere(f"the operation was cancelled{so_far}", hint)
         if isinstance(error, KeyboardInterrupt):
-            return Cancelled("interrupted", resume)
+            return Cancelled(f"interrupted{so_far}", hint)
         if isinstance(error, _PASSING):
             return type(error)(error.message, f"{error.hint} {resume}".strip())
         return None
@@ -173,3 +175,9 @@ class RunningOperation:
     def _write(self) -> None:
         write_atomic(self.operation.folder / "state.json", self.operation.to_json())
         self._written, self._on_disk = time.monotonic(), self.operation.state
+
+
+def _unsettled(error: BaseException | None) -> LoadUnsettled | None:
+    """Give what an interrupt left unsettled, as a warehouse tells it by the interrupt's cause."""
+    cause = error.__cause__ if isinstance(error, KeyboardInterrupt) else None
+    return cause if isinstance(cause, LoadUnsettled) else None

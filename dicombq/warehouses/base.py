@@ -264,6 +264,8 @@ class Warehouse(Protocol[TableT_contra]):
             Where the same load was committed before, and its table is gone.
         LoadUnsettled
             Where its outcome is not known yet: the same load has to be tried again.
+        KeyboardInterrupt
+            Where it was interrupted; its cause is a `LoadUnsettled` where rows may come yet.
         """
         ...
 

@@ -7,6 +7,7 @@ import contextlib
 import copy
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ _SEARCH = 30.0
 """Seconds for which a job is looked for that may have been made: it is not found everywhere at once."""
 
 _UPLOAD_RETRIES = 6
-_CANCEL_TIMEOUT = 1.0  # seconds
+_CANCEL_TIMEOUT = 0.7  # seconds
+_CANCEL_POLL = 0.1  # seconds
 _NO_RETRY = DEFAULT_RETRY.with_timeout(0)
 _WRITE_DISPOSITIONS = {Disposition.WRITE_TRUNCATE: "WRITE_TRUNCATE", Disposition.WRITE_APPEND: "WRITE_APPEND"}
 """Whatever the table's state was when it was looked at: the load checks it again."""
@@ -127,7 +129,8 @@ class BigQueryWarehouse:
             if job is None:
                 job = self._run(table, load, job_id, location)
             try:
-                found = self._get_table(table)
+                with self._passing_on_interrupts(job_id, location):
+                    found = self._get_table(table)
             except (GoogleAPICallError, RetryError, *NETWORK):
                 raise unsettled(job_id) from None
             if found is None:
@@ -255,7 +258,8 @@ class BigQueryWarehouse:
 
     def _find_job(self, job_id: str, location: str | None, retry: Retry) -> bigquery.LoadJob | None:
         try:
-            job = self._client.get_job(job_id, location=location, retry=retry)
+            with self._passing_on_interrupts(job_id, location):
+                job = self._client.get_job(job_id, location=location, retry=retry)
         except api.NotFound:
             return None
         return job if isinstance(job, bigquery.LoadJob) else None
@@ -332,13 +336,26 @@ class BigQueryWarehouse:
 
     @contextlib.contextmanager
     def _passing_on_interrupts(self, job_id: str, location: str | None) -> Iterator[None]:
+        """Cancel the job on an interrupt, whose cause is `unsettled` unless it is known that no row comes."""
         try:
             yield
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             self._cached = None  # an interrupt may leave the lock of a client's connections locked
-            with contextlib.suppress(GoogleAPICallError, RetryError, *NETWORK):
-                self._client.cancel_job(job_id, location=location, retry=_NO_RETRY, timeout=_CANCEL_TIMEOUT)
-            raise
+            if self._is_cancelled(job_id, location):
+                raise
+            raise interrupt from unsettled(job_id)
+
+    def _is_cancelled(self, job_id: str, location: str | None) -> bool:
+        """Cancel a job; tell whether it has ended without a row."""
+        asked: dict[str, Any] = {"location": location, "retry": _NO_RETRY, "timeout": _CANCEL_TIMEOUT}
+        deadline = time.monotonic() + _CANCEL_TIMEOUT
+        with contextlib.suppress(GoogleAPICallError, RetryError, *NETWORK):
+            job: Any = self._client.cancel_job(job_id, **asked)
+            while job.state != "DONE" and time.monotonic() < deadline:
+                time.sleep(_CANCEL_POLL)
+                job = self._client.get_job(job_id, **asked)
+            return job.state == "DONE" and bool(job.error_result)
+        return False
 
 
 def _may_appear(error: Exception) -> bool:

@@ -239,13 +239,18 @@ def test_130_for_ctrl_c_while_rows_are_sent(scans: Path, home: Path, bigquery: B
     bigquery.fail("jobs.insert", Fault.STALL, seconds=600)
     command = [sys.executable, "-m", "dicombq", "export", "bq", "scans", "--bq-table=bq://p.d.t"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while not any(operation.state is State.LOADING for operation in OperationStore(home).list()[0]):
+        while bigquery._plans[0].times:
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         _, err = process.communicate()
     assert process.returncode == 130
-    assert err.splitlines()[-2] == "ERROR: (dicombq.export.bq) interrupted."
-    assert last(home).state is State.CANCELLED
+    identity = last(home).id
+    error, hint = err.splitlines()[-2:]
+    assert error.startswith(
+        f"ERROR: (dicombq.export.bq) interrupted, and the load job [dicombq_export_{identity}] was sent"
+    )
+    assert hint.endswith(f"it asks for this job first. Go on with it: dicombq operations resume {identity}")
+    assert last(home).state is State.CRASHED  # the rows are on their way
 
 
 def test_130_for_ctrl_c_in_a_query(run: Run, scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:

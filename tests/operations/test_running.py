@@ -8,7 +8,7 @@ from types import FrameType
 
 import pytest
 
-from dicombq.errors import CancelledElsewhere, LoadUnsettled
+from dicombq.errors import Cancelled, CancelledElsewhere, LoadUnsettled
 from dicombq.operations.log import LogEntry
 from dicombq.operations.running import RunningOperation
 from dicombq.operations.state import State
@@ -111,6 +111,19 @@ def test_an_operation_whose_load_is_not_settled_has_not_failed(store: OperationS
         lose_sight_of_the_load(running)
     operation = store.get(running.operation.id)
     assert (operation.state, operation.load_begun, operation.end_time) == (State.CRASHED, True, None)
+    assert operation.to_api()["error"] == {"code": 14, "message": "the load job [x] was sent"}
+
+
+def test_an_interrupt_that_leaves_the_load_unsettled_does_not_end_the_operation(store: OperationStore) -> None:
+    running = create(store)
+    unsettled = LoadUnsettled("the load job [x] was sent", "Ask.")
+    with pytest.raises(Cancelled) as failure, running:
+        running.enter(State.LOADING)
+        raise KeyboardInterrupt from unsettled
+    assert (failure.value.exit_code, failure.value.message) == (130, "interrupted, and the load job [x] was sent")
+    assert failure.value.hint == f"Ask. Go on with it: dicombq operations resume {running.operation.id}"
+    operation = store.get(running.operation.id)
+    assert (operation.state, operation.end_time) == (State.CRASHED, None)
     assert operation.to_api()["error"] == {"code": 14, "message": "the load job [x] was sent"}
 
 

@@ -352,10 +352,60 @@ def test_an_interrupt_cancels_the_job_though_it_left_the_connections_locked(
 
     bigquery.job_polls = 1
     monkeypatch.setattr("google.cloud.bigquery.LoadJob.result", interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as interruption:
         exporter.load()
+    assert interruption.value.__cause__ is None
     assert len(bigquery.called("jobs.cancel")) == 1
     assert bigquery.datasets["p", "d"].tables == {}
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "polls", "fault"),
+    [
+        ("Client.load_table_from_file", 0, None),  # there is no such job yet
+        ("LoadJob.result", 0, None),  # it has succeeded
+        ("LoadJob.result", 10**6, Fault.UNAVAILABLE),
+        ("LoadJob.result", 10**6, Fault.LOSE_ANSWER),
+    ],
+)
+def test_an_interrupt_leaves_a_load_unsettled_unless_its_job_is_known_to_have_failed(
+    bigquery: BigQueryFake,
+    exporter: Exporter,
+    monkeypatch: pytest.MonkeyPatch,
+    interrupted: str,
+    polls: int,
+    fault: Fault | None,
+) -> None:
+    def interrupt(*arguments: Any, **more: Any) -> None:
+        raise KeyboardInterrupt
+
+    bigquery.job_polls = polls
+    if fault:
+        bigquery.fail("jobs.cancel", fault)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"google.cloud.bigquery.{interrupted}", interrupt)
+        with pytest.raises(KeyboardInterrupt) as interruption:
+            exporter.load()
+    assert isinstance(interruption.value.__cause__, LoadUnsettled)
+    bigquery.job_polls = 0
+    for job in bigquery.jobs.values():
+        job.polls = 0
+    assert exporter.load().rows == 2
+    assert bigquery.rows("p.d.t") == [{"Id": 0}, {"Id": 1}]
+
+
+def test_a_job_that_goes_on_after_its_cancel_leaves_the_load_unsettled(
+    bigquery: BigQueryFake, exporter: Exporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: Any, **more: Any) -> None:
+        raise KeyboardInterrupt
+
+    bigquery.job_polls = 10**6
+    monkeypatch.setattr("google.cloud.bigquery.LoadJob.result", interrupt)
+    monkeypatch.setattr(bigquery, "jobs_cancel", lambda call: {"job": bigquery.jobs_get(call)})
+    with pytest.raises(KeyboardInterrupt) as failure:
+        exporter.load()
+    assert isinstance(failure.value.__cause__, LoadUnsettled)
 
 
 def test_nothing_of_the_upload_is_left_behind(bigquery: BigQueryFake, exporter: Exporter) -> None:
