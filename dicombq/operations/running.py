@@ -151,11 +151,12 @@ class RunningOperation:
                 path.unlink()
 
     def _listen(self) -> None:
-        """Take a request to cancel for a SIGTERM, which ends whatever the main thread waits for."""
+        """Take a request to cancel for a SIGTERM, which ends whatever the main thread waits for, if that handles it."""
         while not self._ending.wait(_LISTENING):
             if (self.operation.folder / CANCEL).exists():
                 self._cancelled = True
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+                if callable(signal.getsignal(signal.SIGTERM)):
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
                 return
 
     def _end(self, error: BaseException) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from dicombq import __version__
 from dicombq.engines.base import Engine, Watch
-from dicombq.errors import SourceChanged, StateDamaged
+from dicombq.errors import Cancelled, SourceChanged, StateDamaged
 from dicombq.operations.kinds import Progress
 from dicombq.operations.log import LogEntry
 from dicombq.operations.running import RunningOperation
@@ -97,7 +97,9 @@ class ShardedWork:
         return (self.wanted.uri, self.folder / FILTER) if self.wanted else None
 
     def enter(self, state: State) -> None:
-        """Go on to the next state."""
+        """Go on to the next state; to load only where nobody has cancelled the operation."""
+        if state is State.LOADING and self._is_cancelled():
+            raise Cancelled("cancelled")
         self.running.enter(state)
         self.progress(self.running.operation)
 

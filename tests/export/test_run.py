@@ -349,6 +349,17 @@ def test_an_export_that_is_told_to_stop_stops_between_two_shards(lab: Lab, monke
     assert len(list((lab.last().folder / "receipts").iterdir())) < 7
 
 
+def test_an_export_that_is_told_to_stop_does_not_load(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(lab)
+    asked: list[Export] = []
+    monkeypatch.setattr(Export, "_drop_duplicates", lambda export: asked.append(export))
+    monkeypatch.setattr(RunningOperation, "is_cancelled", property(lambda _running: bool(asked)))
+    with pytest.raises(CancelledElsewhere):
+        lab.export()
+    assert (lab.last().state, lab.last().load_begun) == (State.CANCELLED, False)
+    assert not lab.table.file.exists()
+
+
 def test_an_operation_says_how_many_shards_are_done(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(lab)
     monkeypatch.setattr(listing, "SHARD_SIZE", 3)

@@ -47,6 +47,13 @@ def cancel_and_wait(store: OperationStore, running: RunningOperation) -> None:
         threading.Event().wait(60)
 
 
+def cancel_and_look(store: OperationStore, running: RunningOperation) -> None:
+    store.ask_to_end(running.operation.id)
+    while not running.is_cancelled:
+        threading.Event().wait(0.01)
+    raise Cancelled("cancelled")
+
+
 def lose_sight_of_the_load(running: RunningOperation) -> None:
     with running:
         running.enter(State.LOADING)
@@ -62,6 +69,14 @@ def test_a_request_to_cancel_interrupts_whatever_is_waited_for(store: OperationS
     operation = store.get(running.operation.id)
     assert operation.state is State.CANCELLED
     assert operation.to_api()["error"] == {"code": 1, "message": "the operation was cancelled"}
+
+
+def test_a_program_that_does_not_handle_sigterm_outlives_a_request_to_cancel(store: OperationStore) -> None:
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    running = create(store)
+    with pytest.raises(CancelledElsewhere), running:
+        cancel_and_look(store, running)
+    assert store.get(running.operation.id).state is State.CANCELLED
 
 
 @pytest.mark.usefixtures("interruptible")
@@ -117,8 +132,8 @@ def test_an_operation_whose_load_is_not_settled_has_not_failed(store: OperationS
 def test_an_interrupt_that_leaves_the_load_unsettled_does_not_end_the_operation(store: OperationStore) -> None:
     running = create(store)
     unsettled = LoadUnsettled("the load job [x] was sent", "Ask.")
+    running.enter(State.LOADING)
     with pytest.raises(Cancelled) as failure, running:
-        running.enter(State.LOADING)
         raise KeyboardInterrupt from unsettled
     assert (failure.value.exit_code, failure.value.message) == (130, "interrupted, and the load job [x] was sent")
     assert failure.value.hint == f"Ask. Go on with it: dicombq operations resume {running.operation.id}"
