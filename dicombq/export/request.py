@@ -31,6 +31,8 @@ class ExportRequest:
         folder.
     engine
         Who reads the headers.
+    may_empty
+        Whether rows of a table may be replaced by none.
     """
 
     store: Store[Any]
@@ -39,6 +41,7 @@ class ExportRequest:
     wanted: Filter | None = None
     staging: str = ""
     engine: EngineChoice = LOCAL
+    may_empty: bool = False
 
     def to_api(self) -> dict[str, Any]:
         """Print the request as the API does; fields that the API lacks stand under ``dicombq``."""
@@ -57,6 +60,7 @@ class ExportRequest:
                 "maxElementSize": self.max_element_size,
                 "staging": self.staging,
                 "engine": asdict(self.engine),
+                "mayEmpty": self.may_empty,
             },
         }
 
@@ -76,6 +80,7 @@ class ExportRequest:
             wanted,
             state["dicombq"].get("staging", ""),
             EngineChoice(**state["dicombq"].get("engine", {})),
+            state["dicombq"].get("mayEmpty", False),
         )
 
 

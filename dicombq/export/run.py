@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.engines.base import Engine
-from dicombq.errors import Cancelled, DicombqError, Failed
+from dicombq.errors import Cancelled, DicombqError, Failed, FailedPrecondition
 from dicombq.export.area import StagingArea, staging_area
 from dicombq.export.duplicates import without_rows
 from dicombq.export.limits import check_listing
@@ -36,6 +36,7 @@ from dicombq.shards.listing import Listing, read_refs
 from dicombq.shards.receipts import Receipts
 from dicombq.shards.work import FILTER, ShardedWork
 from dicombq.system.files import printable, storage_errors
+from dicombq.table.disposition import Disposition, TableState
 from dicombq.table.fields import Field
 from dicombq.warehouses.base import FieldConflict, Load, Warehouse
 
@@ -98,6 +99,7 @@ class Export:
                 self._stage(listing)
             self._tell_of_filter()
             self._drop_duplicates()
+            self._check_not_emptied()
             self.work.enter(State.LOADING)
             fields = self._load()
             self._replace_view(fields)
@@ -187,6 +189,18 @@ class Export:
             self.counters.duplicates += len(losers)
             self.counters.success -= len(losers)
             self.running.log(loser.log_entry() for loser in losers)
+
+    def _check_not_emptied(self) -> None:
+        """Refuse to replace rows by none: an archive that is not mounted looks empty."""
+        request, table = self.request, self.request.destination.table
+        replaces = request.destination.disposition is Disposition.WRITE_TRUNCATE and not request.may_empty
+        if self.counters.found or request.wanted is not None or not replaces:
+            return
+        if self.warehouse.state(table).state is TableState.ROWS:
+            raise FailedPrecondition(
+                f"there is no instance in [{printable(request.store.source)}], and the table [{table}] has rows",
+                "Check that its disk is mounted, and export again. If the table is to be empty, delete it first.",
+            )
 
     def _load(self) -> tuple[Field, ...]:
         destination = self.request.destination

@@ -25,7 +25,6 @@ from dicombq.stores.base import Store
 from dicombq.stores.listings import fingerprint
 from dicombq.system.files import storage_errors, write_atomic
 from dicombq.table.disposition import Disposition
-from dicombq.table.mapping import MAX_ELEMENT_SIZE
 from dicombq.warehouses.destination import BigQueryDestination
 
 KEPT = 30 * 86400.0
@@ -50,7 +49,7 @@ def kept_table(store: Store[Any], home: Path, export: Callable[[ExportRequest], 
     if _read(note) != now or not table.file.exists():
         _forget_old(folder)
         note.unlink(missing_ok=True)
-        export(ExportRequest(store, BigQueryDestination(table, Disposition.WRITE_TRUNCATE), MAX_ELEMENT_SIZE))
+        export(ExportRequest(store, BigQueryDestination(table, Disposition.WRITE_TRUNCATE), may_empty=True))
         with storage_errors(home):
             write_atomic(note, json.dumps(now).encode())
     else:

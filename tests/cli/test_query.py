@@ -108,6 +108,9 @@ def test_a_folder_is_asked_and_its_table_kept_while_nothing_changes(run: Run, sc
     assert (changed.out, "Waiting for operation" in changed.err) == ("n\n3\n", True)
     (scans / "3.dcm").unlink()
     assert run("query", "scans", COUNT).out == "n\n2\n"
+    for number in (1, 2):
+        (scans / f"{number}.dcm").unlink()
+    assert run("query", "scans", COUNT).out == "n\n0\n"
 
 
 def test_a_file_that_was_rewritten_is_read_again(run: Run, scans: Path) -> None:

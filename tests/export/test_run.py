@@ -14,6 +14,7 @@ from dicombq.errors import (
     Cancelled,
     CancelledElsewhere,
     Failed,
+    FailedPrecondition,
     Locked,
     SchemaConflict,
     TableExists,
@@ -152,6 +153,21 @@ def test_an_empty_folder_makes_an_empty_table(lab: Lab) -> None:
     assert operation.counters.found == 0
     assert lab.query("SELECT COUNT(*) FROM d.t") == [(0,)]
     assert lab.columns() == ["DroppedTags", "Type", "LastUpdated", "StorageClass", "BlobStorageSize"]
+
+
+def test_a_table_with_rows_is_not_replaced_by_nothing(lab: Lab) -> None:
+    write_instance(lab.scans / "1.dcm", 1)
+    lab.export()
+    (lab.scans / "1.dcm").unlink()
+    with pytest.raises(FailedPrecondition, match=r"there is no instance in .* has rows") as error:
+        lab.export(Disposition.WRITE_TRUNCATE)
+    assert (error.value.exit_code, "mounted" in error.value.hint) == (4, True)
+    assert lab.query("SELECT COUNT(*) FROM d.t") == [(1,)]
+
+
+def test_an_empty_table_is_replaced_by_an_empty_one(lab: Lab) -> None:
+    lab.export()
+    assert lab.export(Disposition.WRITE_TRUNCATE).state is State.DONE
 
 
 def test_an_existing_table_is_refused_before_a_file_is_read(lab: Lab) -> None:
@@ -351,8 +367,8 @@ def test_an_export_that_is_told_to_stop_stops_between_two_shards(lab: Lab, monke
 
 def test_an_export_that_is_told_to_stop_does_not_load(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(lab)
-    asked: list[Export] = []
-    monkeypatch.setattr(Export, "_drop_duplicates", lambda export: asked.append(export))
+    asked: list[str] = []
+    monkeypatch.setattr(Export, "_drop_duplicates", lambda _export: asked.append("to stop"))
     monkeypatch.setattr(RunningOperation, "is_cancelled", property(lambda _running: bool(asked)))
     with pytest.raises(CancelledElsewhere):
         lab.export()
