@@ -146,9 +146,10 @@ def schema_of(source: str | os.PathLike[str]) -> list[dict[str, Any]]:
     else:
         settings = Settings(config.home())
 
-        def export(request: ExportRequest) -> None:
+        def export(request: ExportRequest) -> int:
             with jobs.begin(export_task(request, settings), settings) as job:
                 job.run(lambda _operation: None)
+            return job.operation.counters.failure
 
         table = kept_table(_open(text), settings.home, export)
     return to_bigquery(described(open_warehouse(table, None).fields(table)))

@@ -36,7 +36,7 @@ def _table_of(output: Output, source: str, reading: Reading) -> TableUri:
     store = open_store(source, reading.parent, config.home_folder(), output.warning, reading.options)
     settings = Settings(config.home(), reading.workers, reading.lock_timeout, warn=output.warning)
 
-    def export(request: ExportRequest) -> None:
+    def export(request: ExportRequest) -> int:
         task = export_task(request, settings)
         with jobs.begin(task, settings) as job, output.waiting(str(job.operation.name)) as progress:
             job.run(progress)
@@ -47,5 +47,6 @@ def _table_of(output: Output, source: str, reading: Reading) -> TableUri:
             output.warning(
                 f"{counters.failure:,} instance(s) failed; see them: dicombq operations logs {job.operation.id}"
             )
+        return counters.failure
 
     return kept_table(store, settings.home, export)

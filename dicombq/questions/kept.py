@@ -31,13 +31,13 @@ KEPT = 30 * 86400.0
 """Seconds for which a table is kept that nobody asks."""
 
 
-def kept_table(store: Store[Any], home: Path, export: Callable[[ExportRequest], None]) -> DuckdbTable:
-    """Give a store's table; it is made anew where the store has changed since.
+def kept_table(store: Store[Any], home: Path, export: Callable[[ExportRequest], int]) -> DuckdbTable:
+    """Give a store's table; it is made anew where the store has changed since, or some of it could not be read.
 
     Parameters
     ----------
     export
-        Runs an export to its end, or raises.
+        Runs an export to its end, or raises; gives the number of instances that failed.
     """
     folder = home / "questions"
     with storage_errors(home):
@@ -49,9 +49,10 @@ def kept_table(store: Store[Any], home: Path, export: Callable[[ExportRequest], 
     if _read(note) != now or not table.file.exists():
         _forget_old(folder)
         note.unlink(missing_ok=True)
-        export(ExportRequest(store, BigQueryDestination(table, Disposition.WRITE_TRUNCATE), may_empty=True))
+        request = ExportRequest(store, BigQueryDestination(table, Disposition.WRITE_TRUNCATE), may_empty=True)
+        failed = export(request)
         with storage_errors(home):
-            write_atomic(note, json.dumps(now).encode())
+            write_atomic(note, json.dumps({} if failed else now).encode())
     else:
         os.utime(note)
     return table

@@ -153,6 +153,7 @@ def test_an_instance_that_cannot_be_read_is_told(run: Run, broken: Path) -> None
     result = run("query", "scans", COUNT)
     assert (result.code, result.out) == (0, "n\n2\n")
     assert "WARNING: 1 instance(s) failed; see them: dicombq operations logs " in result.err
+    assert "WARNING: 1 instance(s) failed" in run("query", "scans", COUNT).err
 
 
 def test_a_folder_without_instances_is_told(run: Run, here: Path) -> None:
