@@ -21,6 +21,14 @@ def operation_ended(output: Output, operation: Operation, read_otherwise: Counte
     read_otherwise
         Why instances were not read by the fast reader, and how many.
     """
+    try:
+        _tell(output, operation, read_otherwise)
+    except BrokenPipeError:  # nobody reads how the operation ended
+        output.give_up_writing()
+    return 3 if operation.counters.failure else 0
+
+
+def _tell(output: Output, operation: Operation, read_otherwise: Counter[str]) -> None:
     for message, number in read_otherwise.most_common():
         output.debug(f"{number:,} x {message}")
     output.resource(_store(operation))
@@ -33,7 +41,6 @@ def operation_ended(output: Output, operation: Operation, read_otherwise: Counte
         failed = [f"{_number(counters.failure, 'instance')} failed"] if counters.failure else []
         noticed = [_number(counters.notices, "notice")] if counters.notices else []
         output.status(f"{', '.join(failed + noticed)}; see them: dicombq operations logs {operation.id}")
-    return 3 if counters.failure else 0
 
 
 def _store(operation: Operation) -> dict[str, Any]:

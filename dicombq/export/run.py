@@ -104,7 +104,9 @@ class Export:
             fields = self._load()
             self._replace_view(fields)
             self.work.enter(State.DONE)
-        with contextlib.suppress(OSError, DicombqError):  # the rows are there; `operations prune` deletes what is left
+        with contextlib.suppress(
+            OSError, DicombqError, KeyboardInterrupt
+        ):  # the rows are there; `prune` deletes the rest
             self.area.clear()
             self.running.discard_staged()
 

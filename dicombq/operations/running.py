@@ -80,16 +80,16 @@ class RunningOperation:
                 threading.Thread(target=self._listen, daemon=True).start()
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         self._ending.set()
-        if self._on_disk is State.DONE:  # nothing can undo that
-            error = None
-        told = self._tell(error)
+        is_done = self._on_disk is State.DONE  # nothing can undo that
+        told = None if is_done else self._tell(error)
         with contextlib.suppress(OSError), self._files:  # on a full disk the error itself is what counts
-            if error is not None:
+            if error is not None and not is_done:
                 self._end(_unsettled(error) or told or error)
         if told is not None:
             raise told from None
+        return is_done and isinstance(error, KeyboardInterrupt | Cancelled)
 
     def _tell(self, error: BaseException | None) -> DicombqError | None:
         """Say of an error that goes away how to go on."""

@@ -100,7 +100,9 @@ class Transfer:
                 raise
             self.place.finish()
             self.work.enter(State.DONE)
-        with contextlib.suppress(OSError):  # the files are there; `operations prune` deletes what is left
+        with contextlib.suppress(
+            OSError, KeyboardInterrupt
+        ):  # the files are there; `operations prune` deletes the rest
             self.running.discard_staged()
 
     def _take_up_listing(self) -> Listing | None:

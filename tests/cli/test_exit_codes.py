@@ -261,6 +261,15 @@ def test_130_for_ctrl_c_in_a_query(run: Run, scans: Path, monkeypatch: pytest.Mo
     assert error_of(run("query", "SELECT 1"), 130) == "interrupted."
 
 
+def test_0_for_an_export_whose_output_nobody_reads(scans: Path, home: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "dicombq", "export", "bq", "scans"]
+    assert subprocess.run(command, stdout=writer, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    os.close(writer)
+    assert last(home).state is State.DONE
+
+
 def test_a_reader_that_goes_away_is_no_error_message(run: Run, scans: Path, here: Path) -> None:
     with duckdb.connect(str(here / "x.duckdb")) as connection:
         connection.execute("CREATE SCHEMA d; CREATE TABLE d.t AS SELECT range AS number FROM range(200000)")

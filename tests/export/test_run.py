@@ -286,6 +286,14 @@ def test_what_was_staged_is_gone_when_it_is_done(lab: Lab) -> None:
     assert sorted(os.listdir(operation.folder)) == ["lock", "state.json"]
 
 
+def test_ctrl_c_while_it_tidies_up_leaves_it_done(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_running: RunningOperation) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunningOperation, "discard_staged", interrupt)
+    assert lab.export().state is State.DONE
+
+
 def test_the_view_shows_the_newest_of_each_instance(lab: Lab) -> None:
     write_instance(lab.scans / "1.dcm", 1, PatientID="old")
     lab.export()

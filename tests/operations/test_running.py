@@ -120,6 +120,14 @@ def test_what_ended_an_operation_is_in_its_log(store: OperationStore) -> None:
     assert line["message"] == "internal error (ZeroDivisionError)"
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Cancelled("cancelled")])
+def test_what_is_done_cannot_be_interrupted(store: OperationStore, error: BaseException) -> None:
+    with create(store) as running:
+        running.enter(State.DONE)
+        raise error
+    assert store.get(running.operation.id).state is State.DONE
+
+
 def test_an_operation_whose_load_is_not_settled_has_not_failed(store: OperationStore) -> None:
     running = create(store)
     with pytest.raises(LoadUnsettled):
