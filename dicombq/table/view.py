@@ -29,11 +29,11 @@ def view_query(table: str, fields: Iterable[Field], quote: Callable[[str], str])
     -----
     A row without SOP Instance UID identifies no instance and is always shown.
     """
-    present = {f.name for f in fields}
-    uids = [quote(name) for name in UID_COLUMNS if name in present]
+    present = {f.name.lower() for f in fields}
+    uids = [quote(name) for name in UID_COLUMNS if name.lower() in present]
     alive = f"COALESCE({quote('Type')}, 'CREATE') <> 'DELETE'"
     sop = UID_COLUMNS[-1]
-    if sop not in present:
+    if sop.lower() not in present:
         return f"SELECT * FROM {table} WHERE {alive}"
     newest = f"ROW_NUMBER() OVER (PARTITION BY {', '.join(uids)} ORDER BY {quote('LastUpdated')} DESC NULLS LAST) = 1"
     return f"SELECT * FROM {table} WHERE TRUE QUALIFY ({quote(sop)} IS NULL OR {newest}) AND {alive}"

@@ -103,6 +103,14 @@ def test_a_table_without_instance_uids_shows_what_is_not_deleted(
     assert shown(connection, flattened_fields(paths), *rows) == [0, 1]
 
 
+def test_columns_are_the_same_in_another_case(connection: duckdb.DuckDBPyConnection) -> None:
+    names = ["studyinstanceuid", "seriesinstanceuid", "sopinstanceuid", "type", "lastupdated"]
+    connection.execute(f"CREATE TABLE t ({', '.join(f'{name} VARCHAR' for name in names)})")
+    connection.execute("INSERT INTO t VALUES ('1', '2', '3', 'CREATE', '2020'), ('1', '2', '3', 'CREATE', '2021')")
+    fields = [Field(name, "STRING") for name in names]
+    assert connection.execute(view_query('"t"', fields, quote)).fetchall() == [("1", "2", "3", "CREATE", "2021")]
+
+
 def test_names_are_quoted_as_asked() -> None:
     query = view_query("`p.d.t`", FIELDS, lambda name: f"`{name}`")
     assert '"' not in query
