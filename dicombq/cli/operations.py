@@ -310,11 +310,12 @@ def resume(
 )
 @common_options
 @click.pass_obj
-def prune(output: Output, /, older_than: float, **_names: str | None) -> None:
+def prune(output: Output, /, older_than: float, **_names: str | None) -> int:
     """Delete state, log and staged files of operations that have ended; they cannot be resumed then.
 
-    Tables and operations that run are left alone.
+    Tables and operations that run are left alone. What cannot be deleted is told, and its exit code is the command's.
     """
+    from dicombq.errors import DicombqError
     from dicombq.operations.store import OperationStore
 
     _know_kinds()
@@ -322,11 +323,18 @@ def prune(output: Output, /, older_than: float, **_names: str | None) -> None:
     identities = operations.prunable(older_than)
     if not identities:
         output.status("There is nothing to delete.")
-        return
+        return 0
     output.confirm(f"State, log and staged files of {len(identities):,} operation(s) will be deleted.")
+    worst = 0
     for identity in identities:
-        operations.prune(identity)
-        output.status(f"Deleted operation [{identity}].")
+        try:
+            operations.prune(identity)
+        except DicombqError as error:
+            output.warning(f"operation [{identity}] is kept: {error.message}. {error.hint}".strip())
+            worst = max(worst, error.exit_code)
+        else:
+            output.status(f"Deleted operation [{identity}].")
+    return worst
 
 
 @click.command("_run", cls=Command)

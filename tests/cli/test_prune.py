@@ -10,6 +10,7 @@ import pytest
 
 from dicombq.operations.state import State
 from dicombq.operations.store import OperationStore
+from dicombq.system.locks import FileLock, Holder
 from tests.cli.conftest import Run
 from tests.cli.gate import Gate, answer, finished, start
 from tests.fakes.bigquery import BigQueryFake
@@ -87,6 +88,17 @@ def test_what_runs_is_kept(run: Run, done: str, home: Path, tmp_path: Path, monk
     assert left(home) == [identity]
     gate.open()
     assert finished(export).code == 0
+
+
+def test_one_that_cannot_be_deleted_does_not_keep_the_others(run: Run, done: str, home: Path) -> None:
+    run("export", "bq", "scans", "--overwrite-table")
+    newer = OperationStore(home).list()[0][0].id
+    with FileLock.acquire(home / "operations" / newer / "lock", "it", Holder.process(newer)):
+        result = run("operations", "prune", "--older-than=0s", "--quiet")
+    assert result.code == 11
+    assert f"WARNING: operation [{newer}] is kept: " in result.err
+    assert f"Deleted operation [{done}]." in result.err
+    assert left(home) == [newer]
 
 
 def test_staged_files_of_what_failed_are_deleted(run: Run, scans: Path, home: Path, bigquery: BigQueryFake) -> None:
