@@ -104,9 +104,8 @@ class Export:
             fields = self._load()
             self._replace_view(fields)
             self.work.enter(State.DONE)
-        with contextlib.suppress(
-            OSError, DicombqError, KeyboardInterrupt
-        ):  # the rows are there; `prune` deletes the rest
+        # the rows are there; `operations prune` deletes what is left
+        with contextlib.suppress(OSError, DicombqError, KeyboardInterrupt):
             self.area.clear()
             self.running.discard_staged()
 

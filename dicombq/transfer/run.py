@@ -100,9 +100,8 @@ class Transfer:
                 raise
             self.place.finish()
             self.work.enter(State.DONE)
-        with contextlib.suppress(
-            OSError, KeyboardInterrupt
-        ):  # the files are there; `operations prune` deletes the rest
+        # the files are there; `operations prune` deletes what is left
+        with contextlib.suppress(OSError, KeyboardInterrupt):
             self.running.discard_staged()
 
     def _take_up_listing(self) -> Listing | None:

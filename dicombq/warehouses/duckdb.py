@@ -26,6 +26,7 @@ from dicombq.errors import (
     WarehouseFailed,
 )
 from dicombq.names import DuckdbTable
+from dicombq.system.files import open_private
 from dicombq.table.disposition import TableState
 from dicombq.table.fields import Field, quote
 from dicombq.table.view import view_name, view_query
@@ -231,7 +232,8 @@ class DuckdbWarehouse:
             try:
                 with self._named_errors():
                     self._attach(connection, read_only=read_only)
-                    yield connection
+                    with contextlib.nullcontext() if read_only else self._private_log():
+                        yield connection
                     if kept:
                         connection.execute("USE memory.main")
                         connection.execute(f"DETACH {quote(CATALOG)}")
@@ -240,6 +242,19 @@ class DuckdbWarehouse:
                 if self._idle is None:
                     with contextlib.suppress(duckdb.Error):
                         connection.close()
+
+    @contextlib.contextmanager
+    def _private_log(self) -> Iterator[None]:
+        """Make the log that DuckDB writes rows to, for their owner alone, while the file is locked; unused, it goes."""
+        log = self._file.with_name(f"{self._file.name}.wal")
+        with contextlib.suppress(OSError):  # DuckDB meets it too, and names it
+            open_private(log, "ab").close()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                if not log.stat().st_size:
+                    log.unlink()
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

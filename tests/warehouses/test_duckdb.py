@@ -172,6 +172,20 @@ def test_nobody_else_can_read_the_file(store: Store) -> None:
     assert stat.S_IMODE(store.file.stat().st_mode) == 0o600
 
 
+def test_nobody_else_can_read_the_log_of_what_is_written(store: Store) -> None:
+    log = store.file.with_name(f"{store.file.name}.wal")
+    umask = os.umask(0)
+    try:
+        with DuckdbWarehouse(store.file)._connect() as connection:
+            connection.execute("CREATE TABLE x AS SELECT 1 AS a")
+            assert (stat.S_IMODE(log.stat().st_mode), log.stat().st_size > 0) == (0o600, True)
+    finally:
+        os.umask(umask)
+    with DuckdbWarehouse(store.file)._connect():
+        assert log.exists()
+    assert not log.exists()
+
+
 @pytest.fixture
 def foreign(tmp_path: Path) -> Iterator[Store]:
     """Give a file and a folder that this process can read and not write; root becomes nobody meanwhile."""
