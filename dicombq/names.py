@@ -12,7 +12,7 @@ MAX_URI_LENGTH = 2000
 """Characters in a table URI (``rest_api.md``, ``tableUri``)."""
 
 _WORD = re.compile(r"[A-Za-z0-9_]+")
-_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]*")
+_PROJECT = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*")
 _SEGMENT = re.compile(r"[^/\s]+")
 _OBJECT = re.compile(r"(gs|s3)://([^/]*)(?:/(.*))?", re.DOTALL | re.IGNORECASE)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")

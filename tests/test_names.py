@@ -58,6 +58,8 @@ def test_a_duckdb_uri_is_a_file_and_a_table(uri: str, file: str) -> None:
         ("bq://d.t", "does not have the form bq://PROJECT.DATASET.TABLE"),
         ("bq://p.d.", "does not have the form bq://PROJECT.DATASET.TABLE"),
         ("bq://p d.d.t", r"the project \[p d\]"),
+        ("bq://a.b.c.d", r"the project \[a\.b\]"),
+        ("bq://example.com:a.b.c.d", r"the project \[example\.com:a\.b\]"),
         ("bq://p.d-1.t", r"the dataset \[d-1\]"),
         ("bq://p.d.t-1", r"the table \[t-1\]"),
         ("bq://p.d.tä", r"the table \[tä\]"),

@@ -65,6 +65,7 @@ One size for all that write: DuckDB puts smaller groups together when it closes 
 _IN_USE: dict[str, threading.Lock] = defaultdict(threading.Lock)
 """For each file, by its real path, the lock of the thread that has it open."""
 
+_DUCKDBS_DATASETS = ("information_schema", "pg_catalog")
 _LOCK_HOLDER = re.compile(r"held in (.+) \(PID (\d+)\)")
 _OF_THE_FILE = (duckdb.IOException, duckdb.TransactionException, duckdb.InternalException, duckdb.FatalException)
 _NO_WAREHOUSE = ("not a valid DuckDB", "Is a directory", "database file with version")
@@ -107,10 +108,12 @@ class DuckdbWarehouse:
         NotPermitted
             Where it cannot be loaded into.
         FailedPrecondition
-            Where it is in the schema that notes the loads.
+            Where it is in the schema that notes the loads, or in one of DuckDB's own.
         """
         if table.dataset.lower() == OWN_DATASET:
             raise FailedPrecondition(f"[{table}] is where dicombq notes its loads", "Name another dataset.")
+        if table.dataset.lower() in _DUCKDBS_DATASETS:
+            raise FailedPrecondition(f"[{table}] is in a dataset of DuckDB's own", "Name another dataset.")
         for path in (self._file.parent, self._file):
             if os.path.exists(path) and not os.access(path, os.W_OK):
                 raise self._not_permitted()

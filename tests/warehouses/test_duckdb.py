@@ -388,6 +388,13 @@ def printed(error: DicombqError) -> str:
     return "".join(traceback.format_exception(error)) + error.hint
 
 
+@pytest.mark.parametrize("dataset", ["information_schema", "PG_CATALOG"])
+def test_a_schema_of_duckdbs_own_is_no_destination(tmp_path: Path, dataset: str) -> None:
+    table = DuckdbTable(tmp_path / "x.duckdb", dataset, "t")
+    with pytest.raises(FailedPrecondition, match="of DuckDB's own"):
+        DuckdbWarehouse(table.file).state(table)
+
+
 def test_the_schema_that_notes_the_loads_is_no_destination(tmp_path: Path) -> None:
     table = DuckdbTable(tmp_path / "x.duckdb", "_DICOMBQ", "loads")
     with pytest.raises(FailedPrecondition, match="notes its loads"):
