@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dicombq.errors import NotAWarehouse, NotFound, SqlError
+from dicombq.errors import Failed, NotAWarehouse, NotFound, NotPermitted, SqlError
 from dicombq.names import BigQueryTable, TableUri, is_object_uri, parse_object_uri
 from dicombq.stores.filters import FilterLine, is_uid
-from dicombq.system.files import open_atomic
+from dicombq.system.files import open_atomic, printable
 from dicombq.table.disposition import TableState
 from dicombq.warehouses.base import Warehouse
 
@@ -97,9 +97,14 @@ def write_filter(lines: Iterable[str], place: str, scratch: Path) -> None:
         A path, or ``gs://BUCKET/KEY``.
     scratch
         A folder for a file on its way to a bucket.
+
+    Raises
+    ------
+    NotFound, NotPermitted, Failed
+        Where the file cannot be written.
     """
     if not is_object_uri(place):
-        with open_atomic(Path(place)) as file:
+        with _named_errors(place), open_atomic(Path(place)) as file:
             file.writelines(f"{line}\n".encode() for line in lines)
         return
     from dicombq.stores.objects import upload  # noqa: PLC0415 - half a second of imports
@@ -109,6 +114,25 @@ def write_filter(lines: Iterable[str], place: str, scratch: Path) -> None:
         with open_atomic(whole) as file:
             file.writelines(f"{line}\n".encode() for line in lines)
         upload(whole, parse_object_uri(place))
+
+
+@contextlib.contextmanager
+def _named_errors(place: str) -> Iterator[None]:
+    """Name the path as it was given, not the file that takes its place at the end."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(
+            f"there is no folder for the filter file [{printable(place)}]", "Make the folder first."
+        ) from None
+    except PermissionError:
+        raise NotPermitted(
+            f"the filter file [{printable(place)}] may not be written", "Check the permissions of its folder."
+        ) from None
+    except OSError as error:
+        raise Failed(
+            f"the filter file [{printable(place)}] cannot be written: {error.strerror}", "Name another one in --output."
+        ) from None
 
 
 def _quoted(table: TableUri) -> str:

@@ -150,6 +150,8 @@ def read_filter(uri: str, *, tolerant: bool = False) -> Filter:
         As `dicombq.stores.objects.open_object`.
     """
     if uri == "-":
+        if sys.stdin is None:  # closed by whoever started the program
+            raise NotFound("there is no standard input to read the filter file from", "Pipe it in, or give a path.")
         return Filter(uri, _spooled(sys.stdin.buffer), tolerant=tolerant)
     if is_object_uri(uri):
         from dicombq.stores.objects import open_object  # noqa: PLC0415 - half a second of imports

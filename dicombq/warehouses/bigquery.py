@@ -269,7 +269,8 @@ class BigQueryWarehouse:
         job = self._start(table, load, job_id, location)
         self._wait(job)
         if job.error_result:
-            raise job_error(job.error_result.get("reason", ""), table, load.disposition)
+            reason = job.error_result.get("reason", "")
+            raise job_error(reason, f"{self._project}:{job_id}", table, load.disposition)
         return job
 
     def _start(self, table: BigQueryTable, load: Load, job_id: str, location: str | None) -> bigquery.LoadJob:

@@ -35,18 +35,29 @@ def unsettled(job_id: str) -> LoadUnsettled:
     )
 
 
-def job_error(reason: str, table: BigQueryTable, disposition: Disposition) -> DicombqError:
-    """Turn the reason for which a load job failed into an error."""
+def job_error(reason: str, job: str, table: BigQueryTable, disposition: Disposition) -> DicombqError:
+    """Turn the reason for which a load job failed into an error.
+
+    Parameters
+    ----------
+    job
+        The job, as ``PROJECT:ID``.
+    """
     known: dict[str, Callable[[], DicombqError]] = {
         "duplicate": lambda: (TableExists if disposition is Disposition.NONE else TableNotEmpty)(
             f"the table [{table}] was made or filled by somebody else meanwhile", "It was not touched."
         ),
         "accessDenied": lambda: NotPermitted(f"BigQuery does not permit to load [{table}]", ROLES),
-        "notFound": lambda: NotFound(f"BigQuery does not find the dataset of [{table}]"),
+        "notFound": lambda: NotFound(
+            f"BigQuery does not find what is to be loaded into [{table}], or its dataset",
+            f"Check that the dataset and the files in --staging are there. BigQuery says which: bq show -j {job}",
+        ),
         "stopped": lambda: CancelledElsewhere(f"the load job for [{table}] was cancelled"),
     }
     if reason in known:
         return known[reason]()
     if reason in TEMPORARY_REASONS:
         return temporary("BigQuery", f"the table [{table}]", reason)
-    return Failed(f"the load job for [{table}] failed: {reason}", "The table is as it was.")
+    return Failed(
+        f"the load job for [{table}] failed: {reason}", f"The table is as it was. BigQuery says why: bq show -j {job}"
+    )

@@ -335,6 +335,11 @@ class DuckdbWarehouse:
             return self._not_permitted()
         if "No such file" in text and not os.path.isdir(self._file.parent):
             return self._no_folder()
+        if isinstance(error, duckdb.ConstraintException):
+            return Failed(
+                "a row breaks a constraint of the table's columns, such as NOT NULL or UNIQUE",
+                "Drop the constraint, or name another table in --bq-table.",
+            )
         kind = WarehouseFailed if isinstance(error, _OF_THE_FILE) else Failed
         return kind(f"the warehouse [{self._file}] failed ({type(error).__name__})")
 

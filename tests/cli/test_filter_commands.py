@@ -53,6 +53,33 @@ def test_a_view_is_asked_as_well(run: Run, table: str) -> None:
     assert run("filter", "create", f"--bq-table={table}View").out.splitlines() == [instance(n) for n in (1, 2, 3, 4)]
 
 
+@pytest.mark.parametrize(
+    ("place", "code", "message"),
+    [
+        ("no/wanted.txt", 7, "there is no folder for the filter file [no/wanted.txt]."),
+        ("scans", 1, "the filter file [scans] cannot be written: Is a directory."),
+    ],
+)
+def test_a_filter_that_cannot_be_written_is_named_as_typed(
+    run: Run, table: str, place: str, code: int, message: str
+) -> None:
+    result = run("filter", "create", f"--bq-table={table}", f"--output={place}")
+    error, hint = result.err.splitlines()
+    assert (result.code, error) == (code, f"ERROR: (dicombq.filter.create) {message}")
+    assert hint
+
+
+def test_a_filter_that_may_not_be_written_is_not_permitted(
+    run: Run, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("dicombq.selection.create.open_atomic", refuse)
+    result = run("filter", "create", f"--bq-table={table}", "--output=wanted.txt")
+    assert (result.code, "[wanted.txt] may not be written" in result.err) == (6, True)
+
+
 def test_a_filter_is_written_to_a_bucket_and_checked_there(run: Run, table: str, gcs_bucket: GcsBucket) -> None:
     uri = f"{gcs_bucket.uri}/wanted.txt"
     assert run("filter", "create", f"--bq-table={table}", "--level=series", f"--output={uri}").code == 0

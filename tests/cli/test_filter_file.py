@@ -47,6 +47,12 @@ def test_a_wrong_filter_is_refused_before_any_work(
     assert not (home / "operations").exists()
 
 
+def test_a_closed_standard_input_is_not_found(run: Run, scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    result = run("export", "bq", "scans", "--filter-config-gcs-uri=-")
+    assert (result.code, "there is no standard input" in result.err) == (7, True)
+
+
 def test_a_filter_that_is_missing_is_not_found(run: Run, scans: Path) -> None:
     assert run("export", "bq", "scans", "--filter-config-gcs-uri=filter.txt").code == 7
 

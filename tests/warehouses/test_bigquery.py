@@ -248,6 +248,7 @@ def test_a_failed_job_tells_its_reason_and_no_value(
     with pytest.raises(kind) as failure:
         exporter.load(disposition=disposition)
     assert type(failure.value) is kind
+    assert ("bq show -j p:job" in failure.value.hint) == (reason in {"invalid", "invalidQuery", "notFound"})
     assert CANARY not in printed(failure.value)
     assert bigquery.datasets["p", "d"].tables == {}
     assert exporter.load(disposition=disposition).rows == 2

@@ -265,6 +265,16 @@ def test_a_value_that_does_not_fit_is_not_told(store: Store, kind: str, value: A
     assert store.warehouse.state(store.table).fields == (ID,)
 
 
+def test_a_row_that_breaks_a_constraint_is_told_without_its_value(store: Store) -> None:
+    with duckdb.connect(str(store.file)) as connection:
+        connection.execute("CREATE SCHEMA d; CREATE TABLE d.t (Id BIGINT, Name VARCHAR UNIQUE)")
+    load = make_load(store.scratch, [{"Name": CANARY}, {"Name": CANARY}], [ID, NAME], Disposition.WRITE_APPEND)
+    with pytest.raises(Failed, match="breaks a constraint") as failure:
+        store.warehouse.load(store.table, load)
+    assert "Drop the constraint" in failure.value.hint
+    assert CANARY not in printed(failure.value)
+
+
 def test_a_damaged_shard_is_not_loaded(store: Store) -> None:
     store.load()
     load = make_load(store.scratch, [{"Id": number} for number in range(10_000)], [ID], Disposition.WRITE_APPEND)
