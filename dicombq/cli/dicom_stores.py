@@ -174,22 +174,23 @@ def update(
     location: str | None,
     dataset: str | None,
 ) -> None:
-    """Give STORE another source, with the options that are given here, or other tables that follow it."""
+    """Give STORE another source, other options for it, or other tables that follow it; what is not given stays."""
     from dataclasses import replace
 
     from dicombq.errors import InvalidArgument
     from dicombq.names import store_name
+    from dicombq.stores.base import StoreOptions
     from dicombq.stores.registry import StoreRegistry, absolute_source
 
     parent = config.parent(project, location, dataset)
     name = store_name(store, parent)
     registry = StoreRegistry(config.home())
     before = registry.get(name)
-    if source is None and stream_configs is None:
-        raise InvalidArgument("there is nothing to update", "Give --source, --stream-configs, or both.")
-    place, its_options = before.source, before.options
-    if source is not None:
-        place, its_options = absolute_source(source, parent, options), options
+    has_options = options != StoreOptions()
+    if source is None and stream_configs is None and not has_options:
+        raise InvalidArgument("there is nothing to update", "Give --source, --stream-configs or --archives.")
+    its_options = options if has_options else before.options
+    place = before.source if source is None else absolute_source(source, parent, its_options)
     configs = _with_stream_configs(before, stream_configs).stream_configs
     changed = registry.update(
         name, lambda before: replace(before, source=place, options=its_options, stream_configs=configs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -108,6 +109,25 @@ def test_update_gives_another_source(run: Run, registered: Path, here: Path) -> 
     assert (result.code, result.err) == (0, "Updated dicomStore [mine].\n")
     assert yaml.safe_load(result.out)["dicombq"] == {"source": str(here / "moved")}
     assert run("dicom-stores", "update", "other", "--source=moved").code == 7
+
+
+def test_update_keeps_the_options_that_are_not_given(run: Run, registered: Path, here: Path) -> None:
+    (here / "moved").mkdir()
+
+    def updated(*flags: str) -> Any:
+        result = run("dicom-stores", "update", "mine", *flags)
+        assert result.code == 0, result.err
+        return yaml.safe_load(result.out)["dicombq"]
+
+    assert updated("--archives") == {"source": str(registered), "archives": True}
+    assert updated("--source=moved") == {"source": str(here / "moved"), "archives": True}
+    assert run("dicom-stores", "update", "mine").code == 2
+
+
+def test_options_are_updated_with_the_tables_that_follow(run: Run, registered: Path) -> None:
+    result = run("dicom-stores", "update", "mine", "--stream-configs=duckdb://x.duckdb/d.t", "--archives")
+    assert result.code == 0, result.err
+    assert yaml.safe_load(result.out)["dicombq"]["archives"] is True
 
 
 def test_delete_asks_and_leaves_the_source_alone(run: Run, registered: Path) -> None:
