@@ -18,6 +18,9 @@ from dicombq.operations.store import OperationStore
 from dicombq.system.files import open_private, storage_errors
 from dicombq.system.locks import FileLock, Holder
 
+OUTPUT = "output"
+"""The file in the folder of an operation in a process of its own that takes what the process prints."""
+
 # without the current folder in sys.path, where `python -m` has it: what lies there is no part of dicombq
 _DICOMBQ = (
     sys.executable,
@@ -119,14 +122,14 @@ def detach(task: Task, settings: Settings, command: Sequence[str]) -> Operation:
     """
     import subprocess  # noqa: PLC0415 - most operations run here
 
-    with begin(task, settings, here=False) as job, open_private(job.running.log_path, "ab") as log:
+    with begin(task, settings, here=False) as job, open_private(job.operation.folder / OUTPUT) as output:
         locks = (job.running.lock, job.destination_lock)
         descriptors = [lock.descriptor for lock in locks]
         process = subprocess.Popen(  # noqa: S603 - the command is ours
             [*command, job.operation.id, *map(str, descriptors)],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
             pass_fds=descriptors,
         )

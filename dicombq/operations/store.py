@@ -5,6 +5,7 @@
     HOME/operations/ID/state.json   version, request, state, counters; replaced as a whole
     HOME/operations/ID/lock         held by the process that runs the operation
     HOME/operations/ID/cancel       somebody wants it to end
+    HOME/operations/ID/output       what a process of its own prints
     HOME/operations/ID/...          what the operation stages
     HOME/logs/ID.jsonl              its log: time severity code uri tag message
 """

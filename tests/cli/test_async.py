@@ -126,7 +126,7 @@ def test_its_output_goes_nowhere_else(spawn: Run, scans: Path, gate: Gate, home:
     spawn("export", "bq", "scans", "--async")  # ends although the process goes on: no pipe is left open
     process = owner(home, gate.wait_for(State.LOADING).id).pid
     outputs = {os.readlink(f"/proc/{process}/fd/{number}") for number in (0, 1, 2)}
-    assert outputs == {os.devnull, str(home / "logs" / f"{gate.newest().id}.jsonl")}
+    assert outputs == {os.devnull, str(gate.newest().folder / "output")}
 
 
 def test_its_failure_is_seen_by_whoever_looks(spawn: Run, scans: Path, home: Path, bigquery: BigQueryFake) -> None:
@@ -141,6 +141,9 @@ def test_its_failure_is_seen_by_whoever_looks(spawn: Run, scans: Path, home: Pat
     wait_for_end(home / "operations" / identity)
     described = json.loads(spawn("operations", "describe", identity, "--format=json").out)
     assert described["error"] == {"code": 7, "message": message}
+    lines = (home / "logs" / f"{identity}.jsonl").read_text().splitlines()
+    assert [json.loads(line)["message"] for line in lines] == [message]
+    assert message in (home / "operations" / identity / "output").read_text()
     [entry] = json.loads(spawn("operations", "logs", identity, "--format=json").out)
     assert (entry["severity"], entry["code"], entry["message"]) == ("ERROR", "PERMISSION_DENIED", message)
 

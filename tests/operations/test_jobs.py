@@ -248,7 +248,8 @@ def test_an_export_goes_on_in_a_process_of_its_own(settings: Settings, task: Exp
 
 def test_an_operation_that_is_cancelled_before_its_process_runs_it_ends(settings: Settings, task: ExportTask) -> None:
     script = (
-        "import sys, time\nfrom pathlib import Path\nimport dicombq.export.task\nfrom dicombq.operations import jobs\n"
+        "import signal, sys, time\nfrom pathlib import Path\nimport dicombq.export.task\n"
+        "from dicombq.operations import jobs\nsignal.signal(signal.SIGTERM, signal.default_int_handler)\n"
         "home, identity, *locks = sys.argv[1:]\n"
         "while not (Path(home) / 'operations' / identity / 'cancel').exists():\n    time.sleep(0.01)\n"
         "with jobs.adopt(identity, [int(lock) for lock in locks], jobs.Settings(Path(home))) as job:\n"
