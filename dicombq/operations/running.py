@@ -24,14 +24,11 @@ from dicombq.errors import (
     Temporary,
 )
 from dicombq.operations.log import LogEntry, timed, write_lines
-from dicombq.operations.state import Operation, OperationError, State
+from dicombq.operations.state import CANCEL, Operation, OperationError, State
 from dicombq.system.files import open_private, write_atomic
 from dicombq.system.locks import FileLock
 from dicombq.system.signals import held_back
 from dicombq.system.times import now
-
-CANCEL = "cancel"
-"""The file in an operation's folder that asks it to end."""
 
 _PASSING = (Cancelled, Locked, NotPermitted, StorageFull, Temporary)
 _LISTENING = 0.2  # seconds between two looks for it

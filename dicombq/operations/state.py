@@ -15,6 +15,9 @@ from dicombq.names import OperationName, Parent, StoreName
 STATE_VERSION = 3
 """Of state.json; an older one is migrated, a newer one refused."""
 
+CANCEL = "cancel"
+"""The file in an operation's folder that asks it to end."""
+
 _TYPE = "type.googleapis.com/google.cloud.healthcare"
 
 
@@ -165,6 +168,8 @@ class Operation:
             metadata["dicombq"]["existing"] = str(counters.existing)
         if self.shards and self.state is State.STAGING:
             metadata["dicombq"]["shards"] = {name: str(number) for name, number in asdict(self.shards).items()}
+        if (self.folder / CANCEL).exists():
+            metadata["cancelRequested"] = True
         if self.end_time:
             metadata["endTime"] = self.end_time
         result: dict[str, Any] = {"name": str(self.name), "metadata": metadata}

@@ -26,8 +26,8 @@ from dicombq.errors import DicombqError, Failed, NewerState, NotFound, Operation
 from dicombq.names import StoreName
 from dicombq.operations.kinds import Kind, discard
 from dicombq.operations.log import read_log
-from dicombq.operations.running import CANCEL, RunningOperation
-from dicombq.operations.state import Operation, State
+from dicombq.operations.running import RunningOperation
+from dicombq.operations.state import CANCEL, Operation, State
 from dicombq.system.files import open_private, storage_errors
 from dicombq.system.locks import FileLock, Holder, is_locked
 from dicombq.system.times import now

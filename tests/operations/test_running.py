@@ -69,6 +69,7 @@ def test_a_request_to_cancel_interrupts_whatever_is_waited_for(store: OperationS
     operation = store.get(running.operation.id)
     assert operation.state is State.CANCELLED
     assert operation.to_api()["error"] == {"code": 1, "message": "the operation was cancelled"}
+    assert operation.to_api()["metadata"]["cancelRequested"] is True
 
 
 def test_a_program_that_does_not_handle_sigterm_outlives_a_request_to_cancel(store: OperationStore) -> None:
@@ -86,6 +87,7 @@ def test_an_operation_that_was_cancelled_can_be_taken_up_again(store: OperationS
         cancel_and_wait(store, running)
     with store.resume(running.operation.id) as again:
         assert (again.operation.state, again.operation.error, again.operation.end_time) == (State.QUEUED, None, None)
+        assert "cancelRequested" not in again.operation.to_api()["metadata"]
         again.enter(State.DONE)
     assert store.get(running.operation.id).state is State.DONE
 
