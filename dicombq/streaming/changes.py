@@ -44,6 +44,8 @@ class Pass:
         Is held while it is decided what is gone, by one pass of an inventory at a time.
     dry
         Whether nothing is written.
+    is_told_later
+        Tells of a URI whether an event will name it; then it is neither read nor gone now.
     """
 
     store: FollowedStore[Any]
@@ -55,6 +57,7 @@ class Pass:
     settling: AbstractContextManager[Any] = field(default_factory=nullcontext)
     dry: bool = False
     progress: Progress = lambda _number: None
+    is_told_later: Callable[[str], bool] = lambda _uri: False
     counts: Counts = field(default_factory=Counts)
     _failing: set[bytes] = field(default_factory=set)
     _unseen: list[bytes] = field(default_factory=list)
@@ -169,13 +172,15 @@ class Pass:
         todo.clear()
 
     def _find_gone(self, marks: bytearray) -> None:
-        """Take for gone what was not seen, unless it lies in a place that could not be looked at."""
+        """Take for gone what was not seen, unless it lies in a place that could not be looked at, or waits for that."""
         copies = self.inventory.execute("SELECT id, uri FROM copies")
         unseen = ((number, uri) for number, uri in copies if number < len(marks) and not marks[number])
         gone = ((number, uri) for number, uri in unseen if not self._is_hidden(uri))
         self.inventory.executemany("INSERT INTO gone VALUES (?, ?)", gone)
 
     def _is_hidden(self, uri: bytes) -> bool:
+        if self.is_told_later(os.fsdecode(uri)):
+            return True
         return any(uri == place or uri.startswith((place + b"/", place + b"!/")) for place in self._unseen)
 
     def _read(self) -> None:
@@ -188,7 +193,8 @@ class Pass:
             if not rows:
                 return
             last = rows[-1][0]
-            self._take([(self.store.ref(json.loads(ref)), version, before) for _, ref, version, before in rows])
+            listed = [(self.store.ref(json.loads(ref)), version, before) for _, ref, version, before in rows]
+            self._take([each for each in listed if not self.is_told_later(each[0].uri)])
 
     def _take(self, listed: Sequence[_Listed]) -> None:
         schemas = {each.form.schema_json for each in self.destinations} or {False}

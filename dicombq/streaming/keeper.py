@@ -136,9 +136,7 @@ class Keeper:
                 with open_stream(self._home, self.registered) as stream:
                     discard_unfiled(Path(self.registered.source), self._begun)
                     limit = _all if self.registered.managed else _half
-                    self._runner = Runner(
-                        stream, _INTERVAL, limit, threading.Event(), lambda _line: None, needs_tables=False
-                    )
+                    self._runner = Runner(stream, _INTERVAL, limit, threading.Event(), lambda _line: None, serves=True)
                     if not self._stop.is_set():
                         self._runner.run()
             except Locked:

@@ -21,7 +21,7 @@ from dicombq.streaming.destinations import Destination
 from dicombq.streaming.inventory import Inventory, inventory_errors
 from dicombq.streaming.notifications import check_subscription, notices
 from dicombq.streaming.stream import Stream, open_stream
-from dicombq.streaming.watch import News, read_log, watch
+from dicombq.streaming.watch import News, Quiet, read_log, watch
 from dicombq.system.files import write_atomic
 from dicombq.system.notify import notify
 from dicombq.system.signals import held_back
@@ -40,8 +40,9 @@ class Runner:
         Seconds between two sweeps, which look at all of the store.
     tell
         Is told of what happens, a line each.
-    needs_tables
-        Whether it is an error that no table follows the store.
+    serves
+        Whether somebody asks what the store holds. Then a sweep looks at what changed just now, too, which waits until
+        it is quiet else; and no table has to follow the store.
     subscription
         Of Pub/Sub, which tells of the store's bucket; empty where there is none.
     error
@@ -53,12 +54,13 @@ class Runner:
     limit: Limit
     stop: threading.Event
     tell: Callable[[str], None]
-    needs_tables: bool = True
+    serves: bool = False
     subscription: str = ""
     error: DicombqError | None = None
     ready: threading.Event = field(default_factory=threading.Event)
     health: dict[str, Any] = field(default_factory=dict)
     _destinations: Sequence[Destination] | None = None
+    _quiet: Quiet | None = None
     _is_silent: bool = False
     _sweeping: threading.Lock = field(default_factory=threading.Lock)
 
@@ -109,11 +111,13 @@ class Runner:
                 continue
             if store.folder:
                 try:
-                    yield from watch(store.folder, self.stop, self.interval)
+                    self._quiet = Quiet(store.folder)
+                    yield from watch(self._quiet, self.stop, self.interval)
                 except FileNotFoundError:
                     pass
                 except Exception as error:  # noqa: BLE001 - inotify has limits, and other file systems other faults
                     self._note_silence(error)
+                    self._quiet = None
                     yield None
                     self.stop.wait(self.interval)
                 continue
@@ -135,10 +139,12 @@ class Runner:
             self.stream.registered = registry.get(self.stream.registered.name)
             self._destinations = None
             destinations = self.stream.begin(inventory, spaced=True)
-            if self.needs_tables:
+            if not self.serves:
                 followers(self.stream.registered)
             self._destinations = destinations
             look = self.stream.look(inventory, destinations, self.limit)
+            if self._quiet and not self.serves:
+                look.is_told_later = self._quiet.holds
             for each in destinations:
                 look.backfill(each)
             look.whole()

@@ -5,6 +5,7 @@ A place in a folder is told of when it has stopped changing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import threading
@@ -69,6 +70,14 @@ class Quiet:
         if len(self._places) < _MOST:
             self._places.setdefault(path, (_print(path), time.monotonic()))
 
+    def holds(self, path: str) -> bool:
+        """Tell whether a place is still to be given; a file that changed just now is from here on."""
+        if path not in self._places:
+            with contextlib.suppress(OSError, ValueError):
+                if abs(time.time() - os.stat(path).st_mtime) < QUIET:
+                    self.add(path)
+        return path in self._places
+
     def take(self) -> list[str]:
         """Give the places that are quiet, as paths below the root."""
         ready = []
@@ -93,7 +102,7 @@ class Quiet:
             return False
 
 
-def watch(folder: str, stop: threading.Event, interval: float) -> Iterator[News | None]:
+def watch(quiet: Quiet, stop: threading.Event, interval: float) -> Iterator[News | None]:
     """Stream the places that changed, whenever some are quiet; None when it is time for a sweep.
 
     The first sweep is due as soon as events come: none tells of what happened before. It ends where the folder becomes
@@ -101,10 +110,9 @@ def watch(folder: str, stop: threading.Event, interval: float) -> Iterator[News 
     """
     from watchfiles import watch as watch_files  # noqa: PLC0415 - only streams that run need it
 
-    quiet = Quiet(folder)
     sweep = 0.0
     changes = watch_files(
-        folder,
+        quiet.root,
         watch_filter=None,
         debounce=50,
         step=20,

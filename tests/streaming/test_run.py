@@ -158,11 +158,11 @@ def test_a_file_that_grows_is_read_when_it_is_whole(duckdb_lab: Lab) -> None:
     lab.follow()
     whole = lab.write(1, name="whole").read_bytes()
     (lab.folder / "whole.dcm").unlink()
-    with running(lab, "--interval=1h"):
+    with running(lab, "--interval=1s"):
         wait_for(lambda: "FOLLOWING" in str(lab.describe()))
         with (lab.folder / "grows.dcm").open("wb", buffering=0) as file:
-            for at in range(0, len(whole), 100):
-                file.write(whole[at : at + 100])
+            for at in range(0, len(whole), 40):
+                file.write(whole[at : at + 40])
                 time.sleep(0.3)
         wait_for(shows(lab, 1))
     assert lab.run("stream", "describe", str(lab.folder))["dicombq"]["failed"] == 0

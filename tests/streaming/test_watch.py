@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -29,6 +30,18 @@ def test_a_place_is_given_once_when_it_has_been_quiet(quiet: Quiet, monkeypatch:
     assert quiet.take() == ["sub/gone.dcm"]
     assert quiet.take() == ["sub/a.dcm"]
     assert quiet.take() == []
+
+
+def test_a_file_that_changed_just_now_is_held_until_it_is_quiet(quiet: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
+    new, old = Path(quiet.root, "new.dcm"), Path(quiet.root, "old.dcm")
+    for path in (new, old):
+        path.touch()
+    os.utime(old, (0, 0))
+    assert [quiet.holds(str(path)) for path in (new, old, new.with_name("gone.dcm"))] == [True, False, False]
+    quiet.add(str(old))
+    assert quiet.holds(str(old))
+    monkeypatch.setattr(watch, "QUIET", 0.0)
+    assert sorted(quiet.take()) == ["new.dcm", "old.dcm"]
 
 
 def test_a_folder_is_given_however_busy_it_is(quiet: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +72,7 @@ def test_the_root_itself_is_no_place(quiet: Quiet, monkeypatch: pytest.MonkeyPat
 def test_a_sweep_is_due_when_events_begin_to_come(tmp_path: Path) -> None:
     stop = threading.Event()
     late = threading.Timer(1.0, (tmp_path / "late.dcm").write_text, ["late"])
-    events = watch.watch(str(tmp_path), stop, 3600.0)
+    events = watch.watch(Quiet(str(tmp_path)), stop, 3600.0)
     late.start()
     assert next(events) is None
     news = next(events)
