@@ -73,10 +73,13 @@ def test_a_request_to_cancel_interrupts_whatever_is_waited_for(store: OperationS
 
 
 def test_a_program_that_does_not_handle_sigterm_outlives_a_request_to_cancel(store: OperationStore) -> None:
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     running = create(store)
-    with pytest.raises(CancelledElsewhere), running:
-        cancel_and_look(store, running)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with pytest.raises(CancelledElsewhere), running:
+            cancel_and_look(store, running)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert store.get(running.operation.id).state is State.CANCELLED
 
 
