@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicombq.dicom.values import KNOWN_VRS
-from dicombq.rows import part10, reference, walker, window
+from dicombq.rows import elements, part10, reference, walker, window
 from dicombq.rows.base import HandOver, NotAnInstance, Row, Unreadable
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
@@ -341,7 +341,7 @@ def test_more_elements_than_a_data_set_may_have_give_no_other_answer(monkeypatch
 def test_more_elements_in_sequences_than_an_instance_may_have_give_no_other_answer(
     undefined: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reference, "MAX_READS", 600)
+    monkeypatch.setattr(elements, "MAX_READS", 600)
     monkeypatch.setattr("dicombq.rows.walker.MAX_ALL_ELEMENTS", 100)
     kinds = set()
     for number in range(0, 300, 10):
@@ -351,7 +351,7 @@ def test_more_elements_in_sequences_than_an_instance_may_have_give_no_other_answ
 
 
 def test_a_header_beyond_the_limit_gives_no_other_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reference, "MAX_HEADER", 20_000)
+    monkeypatch.setattr(elements, "MAX_HEADER", 20_000)
     monkeypatch.setattr(window, "MAX_HEADER", 10_000)
     texts = [element(0x0018A001 + number, "LT", "x" * 900) for number in range(30)]
     with differential.prefix(200):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicombq.rows import part10, reference
+from dicombq.rows import elements, part10, reference
 from dicombq.rows.base import NotAnInstance, Row, Unreadable
 from dicombq.rows.metadata import MetadataRecord
 from dicombq.rows.record import Record
@@ -224,7 +224,7 @@ def test_whole_pixel_data_has_no_notice_and_what_follows_is_read() -> None:
 
 
 def test_pixel_data_does_not_count_for_the_limit_of_a_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reference, "MAX_HEADER", 10_000)
+    monkeypatch.setattr(elements, "MAX_HEADER", 10_000)
     assert dropped(read(file_of(dataset() + encapsulated(bytes(50_000)), JPEG))) == ["PixelData"]
     big = instance(element(0x0040A160, "UT", b"x" * 20_000))
     assert refused(big).code == "OUT_OF_RANGE"
