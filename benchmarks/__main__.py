@@ -6,7 +6,7 @@ import argparse
 import platform
 from collections.abc import Callable
 
-from benchmarks import buckets, cold, exports, inventory, listing, memory, readers
+from benchmarks import buckets, cold, exports, inventory, listing, loads, memory, readers
 from dicombq.engines.local import usable_cores
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     )
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="how often it measures; default: 5")
     parser.add_argument("--quick", action="store_true", help="a tenth of the files")
-    names = ["readers", "exports", "memory", "listing", "buckets", "cold", "inventory"]
+    names = ["readers", "exports", "loads", "memory", "listing", "buckets", "cold", "inventory"]
     parser.add_argument("--only", choices=names, help="one section")
     options = parser.parse_args()
 
@@ -28,6 +28,7 @@ def main() -> None:
     sections: dict[str, Callable[[], str]] = {
         "readers": lambda: readers.section(files(200), options.repeat),
         "exports": lambda: exports.section({files(20_000): options.repeat // 2 or 1, files(4000): options.repeat}),
+        "loads": lambda: loads.section(files(20_000)),
         "memory": lambda: memory.section(files(100_000)),
         "listing": lambda: listing.section(files(200_000), options.repeat),
         "buckets": lambda: buckets.section(files(500), options.repeat),

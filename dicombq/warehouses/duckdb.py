@@ -56,7 +56,7 @@ from dicombq.warehouses.duckdb_tables import (
     tables_of,
 )
 
-_ROW_GROUP_SIZE = 2048
+ROW_GROUP_SIZE = 2048
 """Rows that a table writes together; with DuckDB's 122,880 each thread of a load would hold them all in memory.
 
 One size for all that write: DuckDB puts smaller groups together when it closes a file, and writes all rows again.
@@ -294,7 +294,7 @@ class DuckdbWarehouse:
         if not (read_only or os.path.exists(self._file)):
             self._create(connection)
         # named, the type of a SQLite file is not guessed, and no extension for it fetched from the internet
-        mode = "READ_ONLY" if read_only else f"READ_WRITE, ROW_GROUP_SIZE {_ROW_GROUP_SIZE}"
+        mode = "READ_ONLY" if read_only else f"READ_WRITE, ROW_GROUP_SIZE {ROW_GROUP_SIZE}"
         options = f"TYPE duckdb, {mode}"
         deadline = time.monotonic() + self._patience
         while True:
