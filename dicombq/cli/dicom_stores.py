@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dicombq import config
-from dicombq.cli.groups import Command, Group, common_options, store_options
+from dicombq.cli.groups import Command, Group, common_options, store_option_changes, store_options
 from dicombq.cli.render import Output
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ Examples:
 @_STORE
 @click.option("--source", metavar="SOURCE", help="Where the instances lie now.")
 @_STREAM_CONFIGS
-@store_options
+@store_option_changes
 @common_options
 @click.pass_obj
 def update(
@@ -169,31 +169,32 @@ def update(
     store: str,
     source: str | None,
     stream_configs: str | None,
-    options: StoreOptions,
+    changes: dict[str, Any],
     project: str | None,
     location: str | None,
     dataset: str | None,
 ) -> None:
-    """Give STORE another source, other options for it, or other tables that follow it; what is not given stays."""
+    """Give STORE another source, other options for it, or other tables that follow it; what is not given stays.
+
+    An option is taken away by --no-archives, --no-anonymous, or an empty --billing-project.
+    """
     from dataclasses import replace
 
     from dicombq.errors import InvalidArgument
     from dicombq.names import store_name
-    from dicombq.stores.base import StoreOptions
     from dicombq.stores.registry import StoreRegistry, absolute_source
 
     parent = config.parent(project, location, dataset)
     name = store_name(store, parent)
     registry = StoreRegistry(config.home())
     before = registry.get(name)
-    has_options = options != StoreOptions()
-    if source is None and stream_configs is None and not has_options:
+    if source is None and stream_configs is None and not changes:
         raise InvalidArgument("there is nothing to update", "Give --source, --stream-configs or --archives.")
-    its_options = options if has_options else before.options
-    place = before.source if source is None else absolute_source(source, parent, its_options)
+    options = replace(before.options, **changes)
+    place = before.source if source is None else absolute_source(source, parent, options)
     configs = _with_stream_configs(before, stream_configs).stream_configs
     changed = registry.update(
-        name, lambda before: replace(before, source=place, options=its_options, stream_configs=configs)
+        name, lambda before: replace(before, source=place, options=options, stream_configs=configs)
     )
     output.status(f"Updated dicomStore [{name.store}].")
     output.resource(changed.to_api())

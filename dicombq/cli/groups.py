@@ -182,19 +182,37 @@ def store_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
         return function(*args, options=StoreOptions(archives, anonymous, billing_project), **kwargs)
 
+    return _with_flags(with_options, {"archives": False, "anonymous": False, "billing_project": ""}, opposite="")
+
+
+def store_option_changes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the same flags and their opposites; the command gets those that are given as `changes`, by name."""
+    names = ("archives", "anonymous", "billing_project")
+
+    @functools.wraps(function)
+    def with_changes(*args: Any, **kwargs: Any) -> Any:
+        given = {name: kwargs.pop(name) for name in names}
+        return function(*args, changes={name: value for name, value in given.items() if value is not None}, **kwargs)
+
+    return _with_flags(with_changes, dict.fromkeys(names), opposite="/--no-{}")
+
+
+def _with_flags(command: Callable[..., Any], default: dict[str, Any], opposite: str) -> Callable[..., Any]:
+    def flag(name: str, text: str) -> Callable[..., Any]:
+        return click.option(f"--{name}{opposite.format(name)}", is_flag=True, default=default[name], help=text)
+
     flags = [
-        click.option("--archives", is_flag=True, help="Read the members of .zip, .tar and .tar.gz files too."),
-        click.option("--anonymous", is_flag=True, help="Read a public bucket, without credentials."),
+        flag("archives", "Read the members of .zip, .tar and .tar.gz files too."),
+        flag("anonymous", "Read a public bucket, without credentials."),
         click.option(
             "--billing-project",
-            default="",
+            default=default["billing_project"],
             metavar="ID",
             help="Project that pays for reading a bucket whose requester pays.",
         ),
     ]
-    command: Callable[..., Any] = with_options
-    for flag in reversed(flags):
-        command = flag(command)
+    for each in reversed(flags):
+        command = each(command)
     return command
 
 

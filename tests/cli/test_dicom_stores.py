@@ -121,6 +121,8 @@ def test_update_keeps_the_options_that_are_not_given(run: Run, registered: Path,
 
     assert updated("--archives") == {"source": str(registered), "archives": True}
     assert updated("--source=moved") == {"source": str(here / "moved"), "archives": True}
+    assert updated("--anonymous") == {"source": str(here / "moved"), "archives": True, "anonymous": True}
+    assert updated("--no-archives") == {"source": str(here / "moved"), "anonymous": True}
     assert run("dicom-stores", "update", "mine").code == 2
 
 
