@@ -38,6 +38,9 @@ _PARALLEL_COLUMNS = 400
 _PARALLEL_ROW = 64 << 10
 """Columns, and bytes of the longest row, up to which two threads take less than 300 MB."""
 
+_NO_MEMORY = ("could not allocate", "failed to pin")
+"""What DuckDB says of a commit that memory was too short for, and that is rolled back."""
+
 _LOAD_MEMORY = 100 << 20
 _LOAD_MEMORY_PER_COLUMN = 160 << 10
 
@@ -56,7 +59,9 @@ def run(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load, w
             connection.execute("SET threads = ?", [threads])
             connection.execute("SET memory_limit = ?", [f"{memory}B"])
             with _transaction(connection):
-                return _once(connection, table, load, write)
+                result = _once(connection, table, load, write)
+            connection.execute("SET memory_limit = ?", default)  # for what DuckDB writes when the file is closed
+            return result
     connection.execute("SET memory_limit = ?", default)
     with _transaction(connection):
         return _once(connection, table, load, write)
@@ -71,7 +76,12 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         with contextlib.suppress(duckdb.Error):
             connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
+    try:
+        connection.execute("COMMIT")
+    except duckdb.TransactionException as error:
+        if any(sign in str(error) for sign in _NO_MEMORY):
+            raise duckdb.OutOfMemoryException("memory was too short for a commit") from None
+        raise
 
 
 def _once(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, load: Load, write: _Write) -> LoadResult:

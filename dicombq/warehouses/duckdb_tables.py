@@ -145,7 +145,7 @@ def describe_columns(connection: duckdb.DuckDBPyConnection, table: DuckdbTable, 
 
 
 def _fields(connection: duckdb.DuckDBPyConnection, table: DuckdbTable) -> tuple[Field, ...]:
-    relation = connection.table(quoted(table))
+    relation = connection.sql(f"FROM {quoted(table)}")  # `table` of DuckDB 1 takes no view
     return tuple(_field(name, kind) for name, kind in zip(relation.columns, relation.types, strict=True))
 
 

@@ -96,13 +96,46 @@ def test_one_thread_loads_where_two_would_take_much_memory(
 
     monkeypatch.setattr(duckdb_loads, "_once", seeing)
     assert store.warehouse.load(store.table, replace(shards(store, 2), **change)).rows == 6000
-    assert seen == [(threads,)]
+    assert set(seen) == {(threads,)}
 
 
 def test_two_threads_that_need_more_memory_give_way_to_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duckdb_loads, "_PARALLEL_MEMORY", 8 << 20)
     assert store.warehouse.load(store.table, shards(store, 3)).rows == 9000
     assert sorted(row["Id"] for row in read_duckdb(store.table)) == list(range(9000))
+
+
+def test_a_table_of_many_columns_is_appended_to(store: Store) -> None:
+    fields = [Field(f"F{number}", "STRING") for number in range(700)]
+    load = make_load(store.scratch, [{field.name: "x" for field in fields}], fields)
+    append = replace(load, job_id="another", disposition=Disposition.WRITE_APPEND)
+    assert [store.warehouse.load(store.table, each).rows for each in (load, append)] == [1, 1]
+    assert len(read_duckdb(store.table)) == 2
+
+
+class FailingCommit:
+    """A connection whose commit fails."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    def execute(self, statement: str) -> None:
+        if statement == "COMMIT":
+            raise duckdb.TransactionException(self.message)
+
+
+@pytest.mark.parametrize(
+    ("message", "raised"),
+    [
+        ("Failed to commit: could not allocate block of size 256.0 KiB", duckdb.OutOfMemoryException),
+        ("Failed to commit: failed to pin block of size 256.0 KiB", duckdb.OutOfMemoryException),
+        ("Failed to commit: a conflict", duckdb.TransactionException),
+    ],
+)
+def test_a_commit_that_memory_was_too_short_for_is_told_from_others(message: str, raised: type[Exception]) -> None:
+    connection: Any = FailingCommit(message)
+    with pytest.raises(raised), duckdb_loads._transaction(connection):
+        pass
 
 
 def test_many_files_are_one_load(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
