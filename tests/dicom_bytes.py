@@ -24,6 +24,7 @@ class Syntax(NamedTuple):
 IMPLICIT = Syntax("1.2.840.10008.1.2", implicit=True)
 EXPLICIT = Syntax("1.2.840.10008.1.2.1")
 DEFLATED = Syntax("1.2.840.10008.1.2.1.99")
+JPIP_DEFLATED = Syntax("1.2.840.10008.1.2.4.95")
 BIG = Syntax("1.2.840.10008.1.2.2", order=">")
 JPEG = Syntax("1.2.840.10008.1.2.4.50")
 
@@ -106,7 +107,7 @@ def meta(syntax_uid: str | None = EXPLICIT.uid, *more: bytes, group_length: int 
 
 def part10(content: bytes, syntax: Syntax = EXPLICIT, *more_meta: bytes) -> bytes:
     """Write a file: preamble, File Meta Information, the data set."""
-    if syntax is DEFLATED:
+    if syntax in (DEFLATED, JPIP_DEFLATED):
         content = deflated(content)
     return bytes(128) + b"DICM" + meta(syntax.uid, *more_meta) + content
 

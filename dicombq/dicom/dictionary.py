@@ -128,11 +128,9 @@ def _private_entry(tag: int, creator: str) -> tuple[str, str, str, str] | None:
     block = _private().get(creator)
     if block is None:
         return None
-    group, element = tag >> 16, tag & 0xFF
-    entry: tuple[str, str, str, str] | None = block.get(f"{group:04X}xx{element:02X}") or block.get(
-        f"{group:04x}xx{element:02x}"
-    )
-    return entry
+    number = f"{tag:08X}"
+    spellings = (number, f"{number[:4]}xx{number[6:]}", f"{number[:2]}xxxx{number[6:]}")  # the closest first
+    return next((block[spelling] for spelling in spellings if spelling in block), None)
 
 
 def effective_vr(tag: int, vr: str | None, creator: str, signed: bool) -> str:

@@ -61,6 +61,7 @@ _NAMES = re.compile(rb"[\t\n\f\r\\^=]")
 _DELIMITERS = {"PN": _NAMES, "LO": _VALUES, "SH": _VALUES, "UC": _VALUES}
 _HIGH = re.compile(rb"([\x80-\xff]+)")
 _UNPRINTABLE = re.compile(r"[\x00\x1b\ud800-\udfff]")
+_SPELLED = {code: f"\\x{code & 0xFF:02x}" for code in (0, 0x1B, *range(0xD800, 0xE000))}
 _TERM = re.compile(r"ISO[ _-]*(?:2022)?[ _-]*(?:IR)?[ _-]*(\d+)")
 
 
@@ -74,16 +75,21 @@ def _keep_bytes(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("dicombq.keep_bytes", _keep_bytes)
 
 
+_PLAIN = frozenset({*_SINGLE.values(), "utf_8"}) - {"shift_jis"}
+"""Codecs whose bad bytes are never ASCII: Python's own handler does the same with them, and far sooner."""
+
+
 def _decode(data: bytes, codec: str) -> str:
-    return data.decode(codec, "dicombq.keep_bytes")
+    return data.decode(codec, "surrogateescape" if codec in _PLAIN else "dicombq.keep_bytes")
 
 
 def escape(text: str) -> tuple[str, bool]:
     r"""Spell out, as ``\xNN``, undecoded bytes, NUL, and escapes that no set has; tell whether there were any."""
     if text.isprintable():  # true for nearly every value, and faster than the search
         return text, False
-    escaped = _UNPRINTABLE.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", text)
-    return escaped, escaped != text
+    if not _UNPRINTABLE.search(text):
+        return text, False
+    return text.translate(_SPELLED), True
 
 
 @dataclass(frozen=True)
@@ -153,7 +159,8 @@ def _decode_sets(data: bytes, g0: str, g1: str) -> str:
         if part[0] >= 0x80:
             text.append(_decode(part, g1))
         elif designation:
-            text.append(_decode(b"\x1b" + designation + part, g0))
+            # a space is one byte beside every set of two (ISO/IEC 2022)
+            text.append(" ".join(_decode(b"\x1b" + designation + run, g0) for run in part.split(b" ")))
         else:
             text.append(_decode(part, "ascii"))
     return "".join(text)

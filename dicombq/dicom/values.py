@@ -154,7 +154,7 @@ def utc_offset(text: str) -> dt.timezone | None:
     return dt.timezone(offset)
 
 
-def fit(value: Value, vr: str, zone: dt.timezone) -> Json:
+def fit(value: Value, vr: str, zone: dt.timezone, read_by: str = "") -> Json:
     """Convert a value to what a column of the dictionary's `vr` holds, as JSON.
 
     Parameters
@@ -165,6 +165,8 @@ def fit(value: Value, vr: str, zone: dt.timezone) -> Json:
         The dictionary's VR: it decides the column's type.
     zone
         For DT without an offset of its own.
+    read_by
+        The VR in the file, where it is another one.
 
     Raises
     ------
@@ -181,9 +183,11 @@ def fit(value: Value, vr: str, zone: dt.timezone) -> Json:
         return read_datetime(_text(value, vr), zone)
     if vr in ("FL", "FD"):
         return _float(value)
+    if vr == "AT" and isinstance(value, str):
+        raise Unfit("a text where a tag is expected")
     if vr in NUMBER_CODES or vr == "AT" or vr.startswith("US or"):
         return _integer(value)
-    return as_text(value, vr)
+    return as_text(value, read_by or vr)
 
 
 def _text(value: Value, vr: str) -> str:

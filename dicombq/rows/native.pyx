@@ -109,7 +109,7 @@ cdef class Reader:
             root = self.table.root(self.row.record_type, False, True)
             position = self.walk(root, start, self.window.size, META, around)
         syntax = walker.check_start(self.meta)
-        if syntax == part10.DEFLATED_LITTLE_ENDIAN:
+        if syntax in part10.DEFLATED:
             self.window.inflate(position)
             position = 0
         first = self.window.take(position, position + 8)

@@ -38,7 +38,7 @@ cdef class RowWriter:
     cdef object row(self):
         columns = self.table.columns(self.columns.slice(0))
         if self.instance.columns:
-            columns |= self.instance.columns
+            columns = columns.union(self.instance.columns)
         return self.record_type.finish(self.out.slice(0), columns, tuple(self.uids), self.instance)
 
     cdef int close(self, Py_ssize_t begin, Py_ssize_t others) except -1:

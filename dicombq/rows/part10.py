@@ -22,8 +22,10 @@ MAX_INFLATED = 128 << 20
 
 DICOMDIR = "1.2.840.10008.1.3.10"
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
-DEFLATED_LITTLE_ENDIAN = "1.2.840.10008.1.2.1.99"
 EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+
+DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
+"""Transfer Syntaxes whose data set is deflated; the last two are those of JPIP (PS3.5 A.5, A.7)."""
 
 
 class Encoding(NamedTuple):
@@ -139,14 +141,14 @@ def inflate(file: BinaryIO) -> BinaryIO:
     Raises
     ------
     zlib.error
-        Where the bytes are not deflated.
+        Where the bytes are not deflated, or end early.
     """
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     out = io.BytesIO()
     while out.tell() < MAX_INFLATED and not inflater.eof:
         data = inflater.unconsumed_tail or file.read(1 << 16)
         if not data:
-            break
+            raise zlib.error("the end is missing")
         out.write(inflater.decompress(data, MAX_INFLATED - out.tell()))
     out.seek(0)
     return out

@@ -27,7 +27,7 @@ class Instance:
     """
 
     zone: dt.timezone = dt.timezone.utc
-    columns: set[str] = field(default_factory=set)
+    columns: dict[str, None] = field(default_factory=dict)  # a set that keeps its order, for `Record.undo`
     dropped: list[tuple[str, str]] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
 
@@ -37,7 +37,7 @@ class Mark(NamedTuple):
 
     used: bool
     values: int
-    columns: frozenset[str]
+    columns: int
     dropped: int
     notices: int
 
@@ -123,8 +123,7 @@ class Record:
     def mark(self) -> Mark:
         """Note what there is, for `undo`; between the two there is one element, which is a sequence."""
         instance = self.instance
-        columns = frozenset(instance.columns)
-        return Mark(self.used, len(self.values), columns, len(instance.dropped), len(instance.notices))
+        return Mark(self.used, len(self.values), len(instance.columns), len(instance.dropped), len(instance.notices))
 
     def undo(self, mark: Mark) -> None:
         """Take away what was added since."""
@@ -132,7 +131,8 @@ class Record:
         self.used = mark.used
         while len(self.values) > mark.values:
             self.values.popitem()
-        instance.columns &= mark.columns
+        while len(instance.columns) > mark.columns:
+            instance.columns.popitem()
         del instance.dropped[mark.dropped :]
         del instance.notices[mark.notices :]
 
@@ -190,7 +190,7 @@ class Record:
 
     def _use(self, name: str) -> None:
         self.used = True
-        self.instance.columns.add(self.path + name)
+        self.instance.columns[self.path + name] = None
 
     def _add_other(self, tag: int, vr: str, found: Column, values: list[Value]) -> None:
         if found.vr == "SQ" and not values:
@@ -229,7 +229,7 @@ class Record:
         reason = ""
         for value in values:
             try:
-                fitted.append(fit(value, found.vr, self.instance.zone))
+                fitted.append(fit(value, found.vr, self.instance.zone, vr))
             except Unfit as error:
                 unfit.append(as_text(value, vr))
                 reason = reason or error.reason

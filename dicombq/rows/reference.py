@@ -143,7 +143,7 @@ def _read(file: BoundedFile, record: Record, max_element_size: int) -> Row:
     syntax = _uid(meta, tags.TRANSFER_SYNTAX_UID)
     if _uid(meta, tags.MEDIA_STORAGE_SOP_CLASS_UID) == part10.DICOMDIR:
         raise NotAnInstance("a DICOMDIR")
-    if syntax == part10.DEFLATED_LITTLE_ENDIAN:
+    if syntax in part10.DEFLATED:
         inflated = part10.inflate(file.parsed())
         file = BoundedFile(inflated, inflated.seek(0, 2))
         file.goes_on = inflated.tell() == part10.MAX_INFLATED  # the rest is not inflated

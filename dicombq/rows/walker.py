@@ -151,7 +151,7 @@ class _Walker(window.Window):
         if self.take(start, start + 2) == META_GROUP:
             position = self._walk(_Place(record, Level.META, Context()), start, self.size)
         syntax = check_start(self._meta)
-        if syntax == part10.DEFLATED_LITTLE_ENDIAN:
+        if syntax in part10.DEFLATED:
             self.inflate(position)
             position = 0
         first = self.take(position, position + 8)

@@ -101,6 +101,17 @@ def test_a_private_element_is_known_by_its_creator_in_any_block(tag: int, creato
     assert dictionary.private_vr(tag, creator) == vr
 
 
+@pytest.mark.parametrize(
+    ("tag", "vr"), [(0x01F11026, "FD"), (0x01F11126, "DS"), (0x01F91002, "DS"), (0x01F91102, None)]
+)
+def test_a_private_element_that_is_known_in_one_block_is_that_one_there(tag: int, vr: str | None) -> None:
+    assert dictionary.private_vr(tag, "ELSCINT1") == vr
+
+
+def test_a_private_element_may_be_known_in_many_groups() -> None:
+    assert dictionary.private_vr(0x70031004, "DLX_ANNOT_01") == "ST"
+
+
 def test_every_vr_of_the_private_dictionaries_is_one_that_can_be_read() -> None:
     from pydicom._private_dict import private_dictionaries
 

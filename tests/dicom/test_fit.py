@@ -237,7 +237,12 @@ def test_a_name_without_a_component_or_with_too_many_does_not_fit(text: Value) -
         fit(text, "PN", UTC)
 
 
-@pytest.mark.parametrize("vr", ["AT", "SL", "SS", "SV", "UL", "US", "UV", "US or SS", "US or OW", "US or SS or OW"])
+def test_a_text_is_no_tag() -> None:
+    with pytest.raises(Unfit, match="a text where a tag is expected"):
+        fit("00280008", "AT", UTC)
+
+
+@pytest.mark.parametrize("vr", ["SL", "SS", "SV", "UL", "US", "UV", "US or SS", "US or OW", "US or SS or OW"])
 @pytest.mark.parametrize(
     ("value", "number"), [(5, 5), ("5", 5), ("-5", -5), ("+05", 5), (5.0, 5), (2**63 - 1, 2**63 - 1)]
 )
@@ -318,6 +323,7 @@ def test_any_bytes_fit_or_are_unfit_for_a_reason_without_them(vr: str, column_vr
         "a date",
         "a time",
         "a range",
+        "a text where a tag",
         "a leap second",
         "an empty value among others",
         "an integer beyond",

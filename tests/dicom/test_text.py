@@ -127,6 +127,10 @@ def test_a_line_end_ends_a_two_byte_set_that_was_not_ended(end: bytes) -> None:
     assert decoded("\\ISO 2022 IR 87", b"\x1b$B;3ED" + end + b"plain", "LT") == "山田" + end.decode() + "plain"
 
 
+def test_a_space_is_one_byte_in_a_two_byte_set_too() -> None:
+    assert decoded("\\ISO 2022 IR 87", b"\x1b$B;3 ED ", "LT") == "山 田 "
+
+
 def test_a_two_byte_set_may_have_delimiters_as_second_bytes() -> None:
     assert decoded("\\ISO 2022 IR 87", b"\x1b$B$^$=\x1b(B^x") == "まそ^x"
 

@@ -25,6 +25,7 @@ from tests.dicom_bytes import (
     EXPLICIT,
     IMPLICIT,
     JPEG,
+    JPIP_DEFLATED,
     UNDEFINED,
     Syntax,
     dataset,
@@ -109,7 +110,9 @@ def encapsulated(*fragments: bytes) -> bytes:
     return element(PIXELS, "OB", b"".join(map(item, (b"", *fragments))), length=UNDEFINED) + delimiter(0xFFFEE0DD)
 
 
-@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG, DEFLATED, JPEG], ids=lambda syntax: syntax.uid)
+@pytest.mark.parametrize(
+    "syntax", [IMPLICIT, EXPLICIT, BIG, DEFLATED, JPIP_DEFLATED, JPEG], ids=lambda syntax: syntax.uid
+)
 @pytest.mark.parametrize("undefined", [True, False])
 @BOTH
 def test_every_transfer_syntax_is_read_and_not_handed_over(

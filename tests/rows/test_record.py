@@ -160,6 +160,7 @@ def test_another_vr_in_the_file_is_converted_where_it_fits() -> None:
     assert values(element(0x00080020, "LO", "20240101")) == {"StudyDate": "2024-01-01"}
     assert values(element(NAME, "LO", "A^B")) == {"PatientName": {"Alphabetic": {"FamilyName": "A", "GivenName": "B"}}}
     assert values(numbers(0x00280009, "UL", "L", 1577059)) == {"FrameIncrementPointer": [1577059]}
+    assert values(numbers(0x00280030, "FL", "f", 0.1, 0.2)) == {"PixelSpacing": ["0.1", "0.2"]}
 
 
 def test_special_floats_are_kept_by_name() -> None:
