@@ -32,13 +32,7 @@ _AT_ONCE = 100
 def instances(request: DicomwebRequest) -> Response:
     """Give the instances of a study or a series, or one, byte for byte."""
     store, places = _find(request)
-    wanted = next((each for each in request.accepts if _is_ours(each, len(places))), None)
-    if wanted is None:
-        raise HTTPException(
-            406, f'Instances are given as {_MULTIPART}; type="{_DICOM}"; transfer-syntax=*, one also as {_DICOM}.'
-        )
-    _check_transfer_syntax(store, places, wanted.parameters.get("transfer-syntax", "*"))
-    if wanted.name == _DICOM:
+    if _is_wanted_alone(request, store, places):
         return StreamingResponse(_begun(_pieces(store, places[0])), media_type=_DICOM)
     boundary = os.urandom(16).hex()
     kind = f'{_MULTIPART}; type="{_DICOM}"; boundary={boundary}'
@@ -67,19 +61,40 @@ def nothing_there(request: DicomwebRequest) -> NotFound:
     return NotFound(f"there is no such {level} in the store [{request.keeper.registered.name.store}]")
 
 
+def _is_wanted_alone(request: DicomwebRequest, store: Store[Any], places: Sequence[Place]) -> bool:
+    """Tell whether an instance is given by itself, or in parts; either in any of the transfer syntaxes accepted for it.
+
+    Raises
+    ------
+    HTTPException
+        Where neither is accepted, or what is stored would have to be encoded anew.
+    """
+    syntaxes: dict[bool, set[str]] = {}
+    for each in request.accepts:
+        if _is_ours(each, len(places)):
+            syntaxes.setdefault(each.name == _DICOM, set()).add(each.parameters.get("transfer-syntax", "*"))
+    if not syntaxes:
+        raise HTTPException(
+            406, f'Instances are given as {_MULTIPART}; type="{_DICOM}"; transfer-syntax=*, one also as {_DICOM}.'
+        )
+    for alone, accepted in syntaxes.items():
+        if _are_stored_as(accepted, store, places):
+            return alone
+    raise HTTPException(406, "Instances are not encoded anew; accept transfer-syntax=*.")
+
+
 def _is_ours(wanted: MediaType, count: int) -> bool:
     if wanted.name == _DICOM:
         return count == 1
     return wanted.covers(_MULTIPART) and wanted.parameters.get("type", _DICOM) in (_DICOM, "*/*", "application/*")
 
 
-def _check_transfer_syntax(store: Store[Any], places: Sequence[Place], wanted: str) -> None:
-    """Refuse what would have to be encoded anew."""
-    if wanted == "*":
-        return
-    for result in store.read((_ref(store, place) for place in places), Record, MAX_ELEMENT_SIZE):
-        if isinstance(result, Found) and result.row.values.get("TransferSyntaxUID") != wanted:
-            raise HTTPException(406, "Instances are not encoded anew; accept transfer-syntax=*.")
+def _are_stored_as(accepted: set[str], store: Store[Any], places: Sequence[Place]) -> bool:
+    return "*" in accepted or all(
+        result.row.values.get("TransferSyntaxUID") in accepted
+        for result in store.read((_ref(store, place) for place in places), Record, MAX_ELEMENT_SIZE)
+        if isinstance(result, Found)
+    )
 
 
 def _ref(store: Store[Any], place: Place) -> Any:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import email
 import email.policy
+import io
 import os
 
+import pydicom
 import pytest
+from pydicom.uid import UID
 
 from tests.instances import ROOT
 from tests.serve.dicomweb.conftest import BASE, DICOM, Answer, Web, message
 
 SERIES = f"/studies/{ROOT}.1/series/{ROOT}.1.1"
 INSTANCE = f"{SERIES}/instances/{ROOT}.1.1.1"
+IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
+JPEG = "1.2.840.10008.1.2.4.50"
 
 
 def parts(answer: Answer) -> list[bytes]:
@@ -67,6 +72,45 @@ def test_another_transfer_syntax_is_not_made(web: Web) -> None:
     assert web.get(f"/studies/{ROOT}.1", accept=DICOM).status_code == 200
     web.store(2)
     assert web.get(f"/studies/{ROOT}.1", accept=DICOM).status_code == 406  # several need parts
+
+
+@pytest.mark.parametrize(
+    ("accepted", "status"),
+    [
+        ((IMPLICIT, EXPLICIT), 200),
+        ((EXPLICIT, IMPLICIT), 200),
+        ((JPEG, "*"), 200),
+        ((JPEG, IMPLICIT), 406),
+        ((JPEG, f"{EXPLICIT}; q=0"), 406),
+    ],
+)
+@pytest.mark.parametrize("kind", [DICOM, f'multipart/related; type="{DICOM}"'])
+def test_any_of_the_transfer_syntaxes_that_are_accepted_may_be_the_stored_one(
+    web: Web, kind: str, accepted: tuple[str, ...], status: int
+) -> None:
+    web.store()
+    accept = ", ".join(f"{kind}; transfer-syntax={each}" for each in accepted)
+    assert web.get(INSTANCE, accept=accept).status_code == status
+
+
+def test_an_instance_is_given_in_the_form_in_which_its_transfer_syntax_is_accepted(web: Web) -> None:
+    data = web.store()
+    by_itself, in_parts = f"{DICOM}; transfer-syntax={{}}", f'multipart/related; type="{DICOM}"; transfer-syntax={{}}'
+    accept = ", ".join([by_itself.format(JPEG), in_parts.format(EXPLICIT)])
+    assert parts(web.get(INSTANCE, accept=accept)) == [data]
+    accept = ", ".join([in_parts.format(JPEG), by_itself.format(EXPLICIT)])
+    assert web.get(INSTANCE, accept=accept).content == data
+
+
+def test_instances_of_a_series_may_be_stored_in_several_transfer_syntaxes_that_are_accepted(web: Web) -> None:
+    web.store(1)
+    other = pydicom.dcmread(io.BytesIO(web.instance(2)))
+    other.file_meta.TransferSyntaxUID = UID(IMPLICIT)
+    written = io.BytesIO()
+    other.save_as(written, implicit_vr=True, little_endian=True)
+    assert web.post(message(written.getvalue())).status_code == 200
+    each = [f'multipart/related; type="{DICOM}"; transfer-syntax={syntax}' for syntax in (EXPLICIT, IMPLICIT)]
+    assert [web.get(SERIES, accept=accept).status_code for accept in (*each, ", ".join(each))] == [406, 406, 200]
 
 
 @pytest.mark.parametrize("path", ["/studies/1.2", f"/studies/{ROOT}.1/series/1.2", f"{SERIES}/instances/1.2"])
