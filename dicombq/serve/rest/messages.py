@@ -141,13 +141,15 @@ def read_json(body: bytes) -> Any:
         if not text:
             return {}
         try:
-            return json.loads(text)
+            value = json.loads(text)
         except ValueError:
             if text[0] != "{" or len(text) > _RELAXED:
                 raise
-            return yaml.load(text, _Relaxed)  # noqa: S506 - it makes nothing but what JSON has
-    except (ValueError, RecursionError, yaml.YAMLError):
+            value = yaml.load(text, _Relaxed)  # noqa: S506 - it makes nothing but what JSON has
+        json.dumps(value, ensure_ascii=False).encode()  # fails where half of a surrogate pair is in a text
+    except (ValueError, TypeError, RecursionError, yaml.YAMLError):
         raise BadField("", "Invalid JSON payload received. Unexpected token.") from None
+    return value
 
 
 class _Relaxed(yaml.SafeLoader):

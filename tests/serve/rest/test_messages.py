@@ -20,6 +20,7 @@ DISPOSITION = f"{DICOM}.BigQueryDestination.WriteDisposition"
         (b" \n", {}),
         (b'{"a": [1, 2.5, true, null, "x"]}', {"a": [1, 2.5, True, None, "x"]}),
         (b'\xef\xbb\xbf{"a": "\xc3\xa4"}', {"a": "ä"}),
+        (rb'{"a": "\ud83d\ude00"}', {"a": "\U0001f600"}),
         (b"{'a': 'b', 'c': {'d': true, 'e': null}}", {"a": "b", "c": {"d": True, "e": None}}),
         (b"{'a': -7, 'b': 1.5}", {"a": -7, "b": 1.5}),
         (b"{\n  'a': [{\n     'b': 'bq://p.d.t'\n  }]\n}", {"a": [{"b": "bq://p.d.t"}]}),
@@ -46,8 +47,12 @@ def test_json_is_read_as_googles_front_end_reads_it(body: bytes, value: Any) -> 
         b'{"a": ' + b"[" * 200000 + b"]" * 200000 + b"}",
         b"{'a': '" + b"x" * 70000 + b"'}",
         b"--- {'a': 1}\n--- {'b': 2}",
+        b"{'a': !!binary 'YQ=='}",
+        rb'{"a": "\ud800"}',
+        rb'{"a": [{"\udc00": 1}]}',
+        rb"""{'a': "\ud800"}""",
     ],
-    ids=range(13),
+    ids=range(17),
 )
 def test_what_is_no_json_is_refused(body: bytes) -> None:
     with pytest.raises(BadField, match=r"Invalid JSON payload received\. Unexpected token\.$"):

@@ -78,6 +78,26 @@ def test_what_cannot_be_a_store_is_refused_by_its_field(
 
 
 @pytest.mark.parametrize(
+    ("mask", "body"),
+    [
+        ("labels", rb'{"labels": {"a": "\ud800"}}'),
+        ("labels", rb'{"labels": {"\ud800": "a"}}'),
+        ("streamConfigs", rb'{"streamConfigs": [{"bigqueryDestination": {"tableUri": "\ud800"}}]}'),
+        ("dicombq", rb'{"dicombq": {"source": "\ud800"}}'),
+    ],
+    ids=str,
+)
+def test_text_with_half_of_a_surrogate_pair_is_refused_and_not_stored(
+    client: TestClient, scans: Path, mask: str, body: bytes
+) -> None:
+    before = client.get(f"{STORES}/my-store").json()
+    json = {"Content-Type": "application/json"}
+    refused = client.patch(f"{STORES}/my-store?updateMask={mask}", content=body, headers=json)
+    assert (refused.status_code, refused.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
+    assert client.get(STORES).json() == {"dicomStores": [before]}
+
+
+@pytest.mark.parametrize(
     ("identity", "body"),
     [("a b", {}), ("a/b", {}), ("s", {"streamConfigs": [{}]}), ("s", {"streamConfigs": [config("bq://p.d")]})],
     ids=str,
