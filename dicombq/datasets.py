@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 import pytz
 
 from dicombq.errors import DatasetExists, FailedPrecondition, InvalidArgument, NotFound, StateDamaged
-from dicombq.names import Parent
+from dicombq.names import Parent, check_id
 from dicombq.operations.store import OperationStore, new_identity
 from dicombq.stores.registry import StoreRegistry
 from dicombq.streaming.stream import delete_store
@@ -30,7 +29,6 @@ from dicombq.system.files import storage_errors, write_atomic
 from dicombq.system.locks import FileLock, Holder
 from dicombq.system.times import now
 
-_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 _PATIENCE = 10.0  # seconds that another process may take to change a dataset
 _TYPE = "type.googleapis.com/google.cloud.healthcare.v1"
 
@@ -93,11 +91,7 @@ class Datasets:
         DatasetExists
             Where it was created before. One that only holds stores or operations may be created.
         """
-        if not _ID.fullmatch(dataset.parent.dataset):
-            raise InvalidArgument(
-                f"the dataset ID [{dataset.parent.dataset}] has characters other than letters, digits, dots, dashes "
-                "and underscores, or is empty or too long"
-            )
+        check_id("dataset", dataset.parent.dataset)
         with self._locked():
             if self._path(dataset.parent).exists():
                 raise DatasetExists(f"there is a dataset [{dataset.parent}] already")
@@ -202,7 +196,7 @@ def _read(path: Path) -> Dataset:
     try:
         state = json.loads(path.read_bytes())
         return Dataset(**(state | {"parent": Parent(**state["parent"])}))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, InvalidArgument):
         raise StateDamaged(
             f"the file [{path}] of a dataset cannot be read", "Delete it, and create it again."
         ) from None

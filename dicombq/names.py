@@ -13,7 +13,8 @@ MAX_URI_LENGTH = 2000
 
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 _PROJECT = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*")
-_SEGMENT = re.compile(r"[^/\s]+")
+_SEGMENT = re.compile(r"(?!\.{1,2}\Z)[^/\s]+")  # clients take dots alone for a way through folders
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 _OBJECT = re.compile(r"(gs|s3)://([^/]*)(?:/(.*))?", re.DOTALL | re.IGNORECASE)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
@@ -34,11 +35,31 @@ class Parent:
         ):
             if not _SEGMENT.fullmatch(value):
                 raise InvalidArgument(
-                    f"the {part} [{value}] is not a name", f"Give --{part} without blanks or slashes."
+                    f"the {part} [{value}] is not a name", f"Give --{part} without blanks or slashes, not [.] or [..]."
                 )
 
     def __str__(self) -> str:
         return f"projects/{self.project}/locations/{self.location}/datasets/{self.dataset}"
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text can be the ID of a store or a dataset."""
+    return bool(_ID.fullmatch(text) and _SEGMENT.fullmatch(text))
+
+
+def check_id(kind: str, text: str) -> None:
+    """Refuse what cannot be the ID of a store or a dataset.
+
+    Raises
+    ------
+    InvalidArgument
+        Where it cannot.
+    """
+    if not is_id(text):
+        raise InvalidArgument(
+            f"the {kind} ID [{text}] has characters other than letters, digits, dots, dashes and underscores, or is "
+            "empty, too long, [.] or [..]"
+        )
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,9 @@ def test_what_is_not_there_is_neither_changed_nor_deleted(datasets: Datasets) ->
             act(PARENT)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"parent": {"project": "p"}, "x": 1}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"parent": {"project": "p"}, "x": 1}', '{"parent": {"dataset": ".."}}']
+)
 def test_a_damaged_file_is_told(datasets: Datasets, home: Path, text: str) -> None:
     datasets.create(Dataset(PARENT))
     [file] = (home / "datasets").glob("*.json")

@@ -113,11 +113,15 @@ def test_resource_names_are_those_of_the_api() -> None:
 
 
 @pytest.mark.parametrize("part", ["project", "location", "dataset"])
-@pytest.mark.parametrize("value", ["", "a/b", "a b", "a\n"])
-def test_a_part_of_a_name_has_no_blank_and_no_slash(part: str, value: str) -> None:
+@pytest.mark.parametrize("value", ["", "a/b", "a b", "a\n", ".", ".."])
+def test_a_part_of_a_name_has_no_blank_and_no_slash_and_is_no_way_through_folders(part: str, value: str) -> None:
     with pytest.raises(InvalidArgument, match=f"the {part} ") as error:
         Parent(**{part: value})
     assert f"--{part}" in error.value.hint
+
+
+def test_a_part_of_a_name_may_have_dots() -> None:
+    assert str(Parent("example.com:p", "...", ".d.")) == "projects/example.com:p/locations/.../datasets/.d."
 
 
 def test_an_operation_is_named_by_its_id_or_in_full() -> None:

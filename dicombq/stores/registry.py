@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dicombq.errors import InvalidArgument, NotFound, StateDamaged, StoreExists
-from dicombq.names import Parent, StoreName, is_object_uri, is_store_name, parse_object_uri, store_name
+from dicombq.names import Parent, StoreName, check_id, is_id, is_object_uri, is_store_name, parse_object_uri, store_name
 from dicombq.stores.base import PLAIN, FollowedStore, Store, StoreOptions
 from dicombq.stores.folder import FolderStore
 from dicombq.system.files import make_folders, printable, storage_errors, sync_folder, write_atomic
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
 _WEB = re.compile(r"https?:/", re.IGNORECASE)
-_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 _PATIENCE = 10.0  # seconds that another process may take to change a store
 
 
@@ -118,11 +117,7 @@ class StoreRegistry:
         StoreExists
             Where one of its name is registered.
         """
-        if not _ID.fullmatch(store.name.store):
-            raise InvalidArgument(
-                f"the store ID [{store.name.store}] has characters other than letters, digits, dots, dashes and "
-                "underscores, or is empty or too long"
-            )
+        check_id("store", store.name.store)
         with self._locked():
             if self._path(store.name).exists():
                 raise StoreExists(f"there is a store [{store.name}] already", "Use `dicombq dicom-stores update`.")
@@ -212,7 +207,7 @@ class StoreRegistry:
 def _read(path: Path) -> RegisteredStore:
     try:
         return RegisteredStore.from_api(json.loads(path.read_bytes()))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, InvalidArgument):
         raise StateDamaged(f"the file [{path}] of a store cannot be read", "Delete it, and create the store.") from None
 
 
@@ -287,7 +282,7 @@ def _tell_apart(text: str, registered: RegisteredStore, warn: Callable[[str], No
 def _find_registered(text: str, parent: Parent, registry: StoreRegistry) -> RegisteredStore | None:
     if is_store_name(text) and not os.path.exists(text):
         return registry.get(store_name(text, parent))
-    return registry.find(StoreName(parent, text)) if _ID.fullmatch(text) else None
+    return registry.find(StoreName(parent, text)) if is_id(text) else None
 
 
 def is_web_url(text: str) -> bool:

@@ -87,7 +87,7 @@ def test_a_store_whose_source_is_gone_is_not_opened_but_may_be_reopened(
     assert reopen_store(NAME, str(tmp_path / "gone"), PLAIN).name == NAME
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a b", "x" * 257])
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "x" * 257, ".", ".."])
 def test_an_id_that_is_none_is_refused(registry: StoreRegistry, name: str) -> None:
     with pytest.raises(InvalidArgument, match="the store ID"):
         registry.create(RegisteredStore(StoreName(Parent(), name), "/scans"))
@@ -125,11 +125,14 @@ def test_a_store_comes_back_as_it_was_written_and_changed(registry: StoreRegistr
         registry.delete(NAME)
 
 
-def test_a_damaged_file_is_named(registry: StoreRegistry, home: Path) -> None:
+@pytest.mark.parametrize(
+    "text", ["{}", '{"name": "projects/p/locations/../datasets/d/dicomStores/s", "dicombq": {"source": ""}}']
+)
+def test_a_damaged_file_is_named(registry: StoreRegistry, home: Path, text: str) -> None:
     registry.create(RegisteredStore(NAME, "/scans"))
     [path] = (home / "stores").glob("*.json")
     assert path.stat().st_mode & 0o777 == 0o600
-    path.write_text("{}")
+    path.write_text(text)
     with pytest.raises(StateDamaged, match=path.name):
         registry.list({})
 

@@ -90,6 +90,7 @@ def test_a_dataset_whose_operation_runs_is_not_deleted(serve: Serve, served: Pat
         ("", {}),
         ("?datasetId=", {}),
         ("?datasetId=a%20b", {}),
+        ("?datasetId=..", {}),
         ("?datasetId=x", {"timeZone": "Mars"}),
         ("?datasetId=x", {"encryptionSpec": {"kmsKeyName": "k"}}),
     ],

@@ -99,7 +99,13 @@ def test_text_with_half_of_a_surrogate_pair_is_refused_and_not_stored(
 
 @pytest.mark.parametrize(
     ("identity", "body"),
-    [("a b", {}), ("a/b", {}), ("s", {"streamConfigs": [{}]}), ("s", {"streamConfigs": [config("bq://p.d")]})],
+    [
+        ("a b", {}),
+        ("a/b", {}),
+        ("..", {}),
+        ("s", {"streamConfigs": [{}]}),
+        ("s", {"streamConfigs": [config("bq://p.d")]}),
+    ],
     ids=str,
 )
 def test_a_store_that_is_refused_is_not_there(client: TestClient, identity: str, body: dict[str, Any]) -> None:
