@@ -163,7 +163,8 @@ def _put(
 def _model_text(model: Mapping[str, Any], name: str) -> str:
     """Read an attribute in the DICOM JSON model."""
     values = model.get(f"{tag_of(name):08X}", {}).get("Value", ())
-    return "\\".join(_name_text(value) if isinstance(value, dict) else str(value or "") for value in values)
+    texts = (_name_text(value) if isinstance(value, dict) else "" if value is None else str(value) for value in values)
+    return undivided("\\".join(texts), vr_of(name))
 
 
 def _name_text(name: Mapping[str, Any]) -> str:
@@ -180,8 +181,12 @@ def _column_text(row: Mapping[str, Any], name: str) -> str:
     if vr == "PN":
         groups = ("^".join(value.get(group, {}).get(part, "") for part in NAME_COMPONENTS) for group in NAME_GROUPS)
         return "=".join(group.rstrip("^") for group in groups).rstrip("=")
-    return str(value).replace(_SEPARATORS[vr], "") if vr in _SEPARATORS else str(value)
+    return undivided(str(value), vr)
 
 
-_SEPARATORS = {"DA": "-", "TM": ":"}
-"""What columns have, and elements have not (PS3.5 6.2)."""
+def undivided(text: str, vr: str) -> str:
+    """Write a date or a time without what stands between its parts in columns, and in elements before DICOM 3."""
+    return text.translate(_SEPARATORS[vr]) if vr in _SEPARATORS else text
+
+
+_SEPARATORS = {"DA": str.maketrans("", "", "-."), "TM": str.maketrans("", "", ":")}

@@ -18,6 +18,7 @@ from dicombq.streaming.catalogue import (
     fold,
     folded,
     tag_of,
+    undivided,
     vr_of,
 )
 from dicombq.streaming.inventory import NEWEST, Inventory
@@ -183,19 +184,28 @@ def _match(column: str, keyword: str, value: str) -> tuple[str, list[str]]:
         listed = [each.strip() for each in re.split(r"[,\\]", value)]
         return f"{column} IN ({', '.join('?' * len(listed))})", listed
     if vr in ("DA", "TM"):
-        return _match_range(column, value.replace(":", "") if vr == "TM" else value.replace(".", ""))
+        return _match_range(column, vr, value)
+    if vr in ("DS", "IS", "US") and _NUMBER.fullmatch(value):  # SQLite takes the column's text for a number, too
+        return f"{column} = CAST(? AS NUMERIC)", [value]
     if keyword in NAMES:  # any of the component groups
         return f"'=' || {folded(column)} || '=' GLOB ?", [f"*={_glob(fold(value))}=*"]
     return (f"{column} GLOB ?", [_glob(value)]) if _is_wild(value) else (f"{column} = ?", [value])
 
 
-def _match_range(column: str, value: str) -> tuple[str, list[str]]:
+_NUMBER = re.compile(r" *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([Ee][+-]?[0-9]+)? *")
+_MIDNIGHT = "000000.000000"
+"""A time of all its digits: what is left out at the end is zero."""
+
+
+def _match_range(column: str, vr: str, value: str) -> tuple[str, list[str]]:
     first, dash, last = value.partition("-")
-    if not dash:
-        return f"{column} = ?", [first]
+    first, last = undivided(first, vr), undivided(last, vr)
     conditions, values = [f"{column} <> ''"], []
+    if vr == "TM":
+        column = f"({column} || substr('{_MIDNIGHT}', length({column}) + 1))"
+        first = first and first + _MIDNIGHT[len(first) :]
     if first:
-        conditions.append(f"{column} >= ?")
+        conditions.append(f"{column} {'>=' if dash else '='} ?")
         values.append(first)
     if last:  # with all that begins like it: a time of fewer digits is all of its minute
         conditions.append(f"{column} <= ?")

@@ -213,20 +213,63 @@ def test_the_newest_copy_is_the_one_that_counts(catalogue: Catalogue) -> None:
     assert places_of(catalogue.inventory, ("1.2",)) == []
 
 
-@pytest.mark.parametrize("path", sorted(Path("samples").glob("*.dcm")), ids=lambda path: path.name)
-def test_both_schemas_tell_a_search_the_same(path: Path, tmp_path: Path) -> None:
+def search_in_both_schemas(path: Path, base: Path, *matches: tuple[str, str]) -> list[list[Found]]:
+    """Search what a file's row in each of the schemas tells of it."""
     store = FolderStore.open(str(path.absolute()), Parent())
     found = []
     for schema_json in (False, True):
-        (tmp_path / str(schema_json)).mkdir()
-        with Inventory(tmp_path / str(schema_json)) as inventory, inventory.transaction():
+        (base / str(schema_json)).mkdir()
+        with Inventory(base / str(schema_json)) as inventory, inventory.transaction():
             (entry,) = store.versions()
             assert isinstance(entry, tuple)
             (reading,) = readings.read(store, [entry], {schema_json}, 1 << 20)
             inventory.execute("INSERT INTO instances (study, series, sop) VALUES (?, ?, ?)", reading.uids or ())
             reading.note_in_catalogue(inventory, 1)
-            found.append(search(inventory, Query("instances", fields=frozenset({"all"}))))
-    assert normal(found[0][0]) == normal(found[1][0])
+            found.append(search(inventory, Query("instances", matches=matches, fields=frozenset({"all"}))))
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(Path("samples").glob("*.dcm")), ids=lambda path: path.name)
+def test_both_schemas_tell_a_search_the_same(path: Path, tmp_path: Path) -> None:
+    (one,), (other,) = search_in_both_schemas(path, tmp_path)
+    assert normal(one) == normal(other)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "stored", "asked_for", "is_found"),
+    [
+        ("InstanceNumber", "1", "01", True),
+        ("InstanceNumber", "01", "1", True),
+        ("InstanceNumber", "+1", "1.0", True),
+        ("InstanceNumber", "0", "00", True),
+        ("InstanceNumber", "10", "1", False),
+        ("InstanceNumber", "-1", "1", False),
+        ("InstanceNumber", "", "0", False),
+        ("InstanceNumber", "12", "1?", True),
+        ("Rows", 512, "0512", True),
+        ("PatientID", "1", "01", False),
+        ("StudyTime", "072730", "072730.000", True),
+        ("StudyTime", "072730.500", "07:27:30.5", True),
+        ("StudyTime", "072730.5", "072730", False),
+        ("StudyTime", "0727", "072700", True),
+        ("StudyTime", "07:27:30", "072730", True),
+        ("StudyTime", "072730", "0727", False),
+        ("StudyTime", "", "00", False),
+        ("StudyTime", "0727", "072700-0728", True),
+        ("StudyTime", "072730", "07-072730.0", True),
+        ("StudyTime", "072730.5", "-072730.000", False),
+        ("StudyTime", "072730.5", "-0727", True),
+        ("StudyDate", "2020.01.31", "20200131", True),
+        ("StudyDate", "20200131", "2020.01.01-2020.01.31", True),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_numbers_dates_and_times_are_matched_by_what_they_mean(
+    tmp_path: Path, keyword: str, stored: str | int, asked_for: str, *, is_found: bool
+) -> None:
+    path = write_instance(tmp_path / "1.dcm", 1, **{keyword: stored})
+    found = search_in_both_schemas(path, tmp_path, (keyword, asked_for))
+    assert [len(each) for each in found] == [is_found, is_found]
 
 
 def normal(found: Found) -> dict[str, Any]:
