@@ -11,10 +11,16 @@ HINTS: dict[str, str] = {}
 """What to do about the errors that translated queries raise, by their messages. No value is in them."""
 
 
-def raising(message: str, hint: str = "") -> str:
-    """Write a call of ERROR, whose message its user may see."""
+def raising(message: str, hint: str = "", *, kind_of: str = "") -> str:
+    """Write a call of ERROR, whose message its user may see.
+
+    Parameters
+    ----------
+    kind_of
+        What cannot be cast from the message: an expression with ERROR has no alias in HAVING, one that casts has.
+    """
     HINTS[message] = hint
-    return f"ERROR('{message}')"
+    return f"CAST_TO_TYPE('{message}', {kind_of})" if kind_of else f"ERROR('{message}')"
 
 
 @cache

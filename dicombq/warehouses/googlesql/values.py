@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from dicombq.dicom import dictionary
 from dicombq.errors import SqlError
 from dicombq.warehouses.googlesql.casts import cast, text
 from dicombq.warehouses.googlesql.functions import ON_BIGQUERY
@@ -20,6 +19,7 @@ _BY_ZERO = raising("division by zero", "SAFE_DIVIDE gives NULL there.")
 _BELOW_0 = raising("a length is below 0")
 _NUMERIC = raising("the division of a NUMERIC is not understood", "Divide CAST(x AS FLOAT64).")
 _NOT_FINITE = raising("the result is no number, or too large for FLOAT64")
+_DATES = raising("the difference of two dates is not understood", "Write DATE_DIFF(a, b, DAY) for days.", kind_of="x")
 _RECORD = raising("TO_JSON_STRING of a record or array with FLOAT64 or TIMESTAMP is not understood", ON_BIGQUERY)
 
 # Numbers without a fraction of zeros, those beyond 2^53 and what is no number as text, times as RFC 3339 has them
@@ -59,8 +59,11 @@ _PARTS = {
     "MILLISECOND": "(DATE_PART('millisecond', x) % 1000)",
     "MICROSECOND": "(DATE_PART('microsecond', x) % 1000000)",
 }
+# White_Space of Unicode (string_functions#trim); DuckDB removes spaces.
+_WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 # Whole units, rounded down (timestamp_functions#unix_seconds).
 _SINCE_1970 = "((EPOCH_US(x) - ((EPOCH_US(x) % {unit}) + {unit}) % {unit}) // {unit})"
+_SCALARS = "NOT LIST_HAS_ANY(JSON_TYPE(j, '$[*]'), ['ARRAY', 'OBJECT'])"
 _SAME_PARTS = frozenset({"YEAR", "ISOYEAR", "QUARTER", "MONTH", "DAY", "DAYOFYEAR", "HOUR", "MINUTE", "SECOND"})
 
 
@@ -117,6 +120,8 @@ def _bracket(node: exp.Expr) -> exp.Expr:
 def _array_agg(node: exp.Expr) -> exp.Expr:
     """Write IGNORE NULLS and LIMIT inside of ARRAY_AGG (aggregate_functions#array_agg)."""
     aggregate = node if isinstance(node, exp.ArrayAgg) else node.this
+    if isinstance(node, exp.IgnoreNulls) and isinstance(aggregate, exp.Anonymous):  # quantiles ignore them
+        return aggregate
     if not isinstance(aggregate, exp.ArrayAgg) or isinstance(node.parent, (exp.IgnoreNulls, exp.RespectNulls)):
         return node
     aggregate = aggregate.copy()
@@ -129,6 +134,29 @@ def _array_agg(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.IgnoreNulls):
         aggregate = exp.Filter(this=aggregate, expression=exp.Where(this=fill("(x) IS NOT NULL", x=value)))
     return fill("LIST_SLICE(a, 1, n)", a=aggregate, n=limit.expression) if limit else aggregate
+
+
+def _json_array(only: str = "TRUE", items: str = "JSON_EXTRACT") -> Callable[[exp.Expr], exp.Expr]:
+    """Give NULL where JSON has no array, or not what it is to hold (json_functions#json_value_array)."""
+    template = f"CASE WHEN JSON_TYPE(j) = 'ARRAY' AND {only} THEN {items}(j, '$[*]') END"
+    return lambda node: fill(template, j=exp.JSONExtract(this=node.this, expression=node.expression))
+
+
+def _count_if(node: exp.Expr) -> exp.Expr:
+    """Of no rows it is 0 (aggregate_functions#countif), in a window too."""
+    value = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
+    value.replace(fill("NULLIF(x, FALSE)", x=value))
+    return exp.Count(this=node.this)
+
+
+def _quantiles(node: exp.Expr) -> exp.Expr:
+    """Give values that occur (approximate_aggregate_functions#approx_quantiles); DuckDB's own are between them."""
+    *_, number = node.iter_expressions() if node.expression else node.this.expressions
+    if not number.is_int:
+        raise SqlError("APPROX_QUANTILES needs a number of quantiles", "write a literal")
+    value = exp.Distinct(expressions=node.this.expressions[:1]) if isinstance(node.this, exp.Distinct) else node.this
+    parts = exp.array(*(exp.Literal.number(f"{part / int(number.name)}") for part in range(int(number.name) + 1)))
+    return exp.Anonymous(this="QUANTILE_DISC", expressions=[value, parts])
 
 
 def _string_agg(node: exp.Expr) -> exp.Expr:
@@ -200,6 +228,12 @@ def _substring(node: exp.Expr) -> exp.Expr:
     return _not_below_zero("length")(node)
 
 
+def _trim(node: exp.Expr) -> exp.Expr:
+    if not node.expression:
+        node.set("expression", exp.Literal.string(_WHITE_SPACE))
+    return node
+
+
 def _not_below_zero(key: str) -> Callable[[exp.Expr], exp.Expr]:
     """Make a length below 0 an error (string_functions); DuckDB counts from the end, or gives an empty text."""
 
@@ -241,8 +275,8 @@ def _time_format(node: exp.Expr) -> exp.Expr:
     return exp.cast(node.copy(), "TIMESTAMPTZ") if name == "PARSE_TIMESTAMP" else node
 
 
-def _date_trunc(node: exp.Expr) -> exp.Expr:
-    """DATE_TRUNC of a DATE is a DATE (date_functions#date_trunc), of a TIMESTAMP a TIMESTAMP."""
+def _of_its_type(node: exp.Expr) -> exp.Expr:
+    """DATE_ADD and DATE_TRUNC of a DATE are a DATE (date_functions#date_trunc), of a TIMESTAMP a TIMESTAMP."""
     if node.this.is_string:
         node.set("this", exp.cast(node.this.copy(), "DATE"))
     return fill("CAST_TO_TYPE(t, x)", t=node, x=node.this)
@@ -293,21 +327,10 @@ def _is(node: exp.Expr) -> exp.Expr:
 
 def _subtract(node: exp.Expr) -> exp.Expr:
     """Refuse DATE - DATE, which is an INTERVAL (operators#datetime_subtraction) and no number of days."""
-    if _is_date(node.this) and _is_date(node.expression):
-        raise SqlError("the difference of two dates is not understood", "write DATE_DIFF(a, b, DAY) for days")
+    less = node.expression
+    if not isinstance(less, (exp.Literal, exp.Interval, exp.Null)):
+        node.set("expression", fill(f"CASE WHEN TYPEOF(x) = 'DATE' THEN {_DATES} ELSE (x) END", x=less))
     return node
-
-
-def _is_date(node: exp.Expr) -> bool:
-    """Tell whether an expression is a DATE, as far as its words say."""
-    if isinstance(node, (exp.Paren, exp.Max, exp.Min)):
-        return _is_date(node.this)
-    if isinstance(node, (exp.Column, exp.Dot)):
-        entry = dictionary.lookup(dictionary.tag_of(node.name) or 0)
-        return entry is not None and entry.vr == "DA"
-    if isinstance(node, exp.Cast):
-        return bool(node.args["to"].this == exp.DType.DATE)
-    return isinstance(node, (exp.CurrentDate, exp.Date, exp.DateAdd, exp.DateSub, exp.TsOrDsToDate))
 
 
 def _elapsed(node: exp.Expr) -> exp.Expr:
@@ -327,6 +350,7 @@ def _rewrite(sql: str) -> Callable[[exp.Expr], exp.Expr]:
 
 
 _MENDS: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
+    exp.ApproxQuantiles: _quantiles,
     exp.ArrayAgg: _array_agg,
     exp.ArrayReverse: _with_array,
     exp.ArraySize: _with_array,
@@ -336,12 +360,13 @@ _MENDS: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
     exp.Cast: cast,
     exp.Concat: _concat,
     exp.Corr: _corr,
+    exp.CountIf: _count_if,
     exp.CurrentDatetime: _unzoned,
     exp.CurrentTime: _unzoned,
-    exp.DateAdd: _as("DATE"),
+    exp.DateAdd: _of_its_type,
     exp.DateFromUnixDate: _as("DATE"),
-    exp.DateSub: _as("DATE"),
-    exp.DateTrunc: _date_trunc,
+    exp.DateSub: _of_its_type,
+    exp.DateTrunc: _of_its_type,
     exp.Div: _divide_exactly,
     exp.Exp: _finite("EXP(x)"),
     exp.Extract: _extract,
@@ -349,7 +374,9 @@ _MENDS: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
     exp.GroupConcat: _string_agg,
     exp.IgnoreNulls: _array_agg,
     exp.IntDiv: _divide_exactly,
+    exp.JSONExtractArray: _json_array(),
     exp.JSONFormat: _json_string,
+    exp.JSONValueArray: _json_array(_SCALARS, "JSON_EXTRACT_STRING"),
     exp.Is: _is,
     exp.Left: _not_below_zero("expression"),
     exp.Like: _like,
@@ -371,6 +398,7 @@ _MENDS: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
     exp.Substring: _substring,
     exp.TimeToStr: _time_format,
     exp.TimestampDiff: _elapsed,
+    exp.Trim: _trim,
     exp.TryCast: cast,
     exp.TsOrDsToTime: _time,
     exp.UnixMillis: _rewrite(_SINCE_1970.format(unit=1000)),

@@ -50,9 +50,7 @@ __all__ = ["database", "run"]  # fixtures
         "CONTAINS_SUBSTR(PatientID, 'a')",
         "INSTR(PatientID, 'a', -1)",
         "CORR(Rows, Rows) OVER ()",
-        "StudyDate - DATE '2020-01-01'",
-        "CURRENT_DATE() - (MIN(StudyDate))",
-        "DATE_ADD(StudyDate, INTERVAL 1 DAY) - c.StudyDate",
+        "APPROX_QUANTILES(Rows, Rows)",
     ],
 )
 def test_what_has_no_equal_in_duckdb_is_refused(expression: str) -> None:
@@ -116,6 +114,21 @@ def test_array_agg_orders_limits_and_ignores_nulls(run: Run) -> None:
 
 
 # --- aggregates and windows ---
+
+
+def test_countif_of_no_rows_is_0(run: Run) -> None:
+    assert run("SELECT COUNTIF(x > 0), COUNTIF(DISTINCT x > 0) FROM UNNEST([1]) AS x WHERE FALSE") == [(0, 0)]
+    assert run("SELECT COUNTIF(x > 1), COUNTIF(DISTINCT x > 1) FROM UNNEST([1, 2, 3]) AS x") == [(2, 1)]
+    window = "OVER (ORDER BY x ROWS BETWEEN 2 PRECEDING AND 1 PRECEDING)"
+    assert run(f"SELECT COUNTIF(x > 1) {window} FROM UNNEST([1, 2, 3]) AS x") == [(0,), (0,), (1,)]
+
+
+def test_quantiles_are_values_that_occur(run: Run) -> None:
+    sql = """SELECT APPROX_QUANTILES(x, 2), APPROX_QUANTILES(DISTINCT x, 2), APPROX_QUANTILES(x, 2 IGNORE NULLS),
+        APPROX_QUANTILES(x, 4)[OFFSET(3)] FROM UNNEST([NULL, 1, 1, 1, 4, 5, 6, 7, 8, 9, 10]) AS x"""
+    assert run(sql) == [([1, 5, 10], [1, 6, 10], [1, 5, 10], 8)]
+    assert run("SELECT APPROX_QUANTILES(x, 2) FROM UNNEST([1, 10]) AS x") == [([1, 1, 10],)]
+    assert run("SELECT APPROX_QUANTILES(PatientID, 1) FROM dicom.chest") == [(["A", "B"],)]
 
 
 def test_aggregates_count_as_on_bigquery(run: Run) -> None:
@@ -248,6 +261,9 @@ def test_an_infinite_number_stays_one(run: Run) -> None:
         ("SUBSTR('apple', 0, 2)", "ap"),
         ("SUBSTR('apple', -2)", "le"),
         ("SUBSTR('apple', -10, 2)", "ap"),
+        (r"TRIM(' \t\n\x0b\u00a0\u2003a\u3000 ')", "a"),
+        (r"CONCAT(LTRIM('\n a '), RTRIM(' b\n'))", "a  b"),
+        (r"TRIM('\nxax', 'x')", "\nxa"),
         ("LENGTH('é')", 1),
         ("BYTE_LENGTH('é')", 2),
         ("LPAD('7', 3, '0')", "007"),
@@ -268,6 +284,10 @@ def test_an_infinite_number_stays_one(run: Run) -> None:
         ("DATE_TRUNC(TIMESTAMP '2024-05-10 10:00:00', MONTH)", datetime(2024, 5, 1, tzinfo=timezone.utc)),
         ("DATE_ADD(DATE '2024-01-31', INTERVAL 1 MONTH)", date(2024, 2, 29)),
         ("DATE_SUB('2024-03-31', INTERVAL 1 MONTH)", date(2024, 2, 29)),
+        ("DATE_ADD(DATETIME '2020-01-01 23:00:00', INTERVAL 2 HOUR)", datetime.fromisoformat("2020-01-02 01:00")),
+        ("DATE_SUB(TIMESTAMP '2020-01-01 10:00:00', INTERVAL 1 HOUR)", datetime(2020, 1, 1, 9, tzinfo=timezone.utc)),
+        ("DATE '2024-01-02' - 1", date(2024, 1, 1)),
+        ("10 - (2 - (1 - NUMERIC '0.5'))", Decimal("8.5")),
         ("DATE_DIFF(DATE '2024-03-01', DATE '2024-01-31', MONTH)", 2),
         ("DATE_DIFF(DATE '2024-01-07', DATE '2024-01-06', WEEK)", 1),
         ("DATE_FROM_UNIX_DATE(1)", date(1970, 1, 2)),
@@ -308,6 +328,13 @@ def test_an_infinite_number_stays_one(run: Run) -> None:
         ("""JSON_VALUE('{"a": [1]}', '$.a')""", None),
         ("""JSON_VALUE('{"00100020": {"Value": ["A"]}}', '$."00100020".Value[0]')""", "A"),
         ("""JSON_QUERY('{"a": [1]}', '$.a')""", "[1]"),
+        ("""JSON_VALUE_ARRAY('{"a": ["x", 1, 1.0, true, null]}', '$.a')""", ["x", "1", "1.0", "true", None]),
+        ("""JSON_VALUE_ARRAY('{"a": ["x", {"b": 1}]}', '$.a')""", None),
+        ("""JSON_VALUE_ARRAY('{"a": "x"}', '$.a')""", None),
+        ("""JSON_EXTRACT_STRING_ARRAY('{"a": 1}')""", None),
+        ("""JSON_QUERY_ARRAY('{"a": ["x", {"b": 1}, null]}', '$.a')""", ['"x"', '{"b":1}', "null"]),
+        ("""JSON_QUERY_ARRAY('{"a": {"b": 1}}', '$.a')""", None),
+        ("JSON_EXTRACT_ARRAY('[]')", []),
     ],
 )
 def test_an_expression_has_the_value_that_bigquery_gives_it(run: Run, expression: str, value: object) -> None:
@@ -321,6 +348,24 @@ def test_an_expression_has_the_value_that_bigquery_gives_it(run: Run, expression
 def test_a_value_that_cannot_be_is_an_error(run: Run, expression: str) -> None:
     with pytest.raises(duckdb.Error):
         run(f"SELECT {expression} FROM dicom.chest WHERE Rows = 512")
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [
+        "StudyDate - DATE '2020-01-01'",
+        "CURRENT_DATE() - (MAX(StudyDate) OVER ())",
+        "DATE_ADD(StudyDate, INTERVAL 1 DAY) - StudyDate",
+        "day - day",
+    ],
+)
+def test_the_difference_of_two_dates_is_an_error_whatever_they_are_called(run: Run, difference: str) -> None:
+    with pytest.raises(duckdb.Error, match="the difference of two dates"):
+        run(f"SELECT {difference} FROM (SELECT StudyDate, StudyDate AS day FROM dicom.chest)")
+
+
+def test_the_alias_of_a_difference_may_stand_in_having(run: Run) -> None:
+    assert run("SELECT MAX(Rows) - MIN(Rows) AS more FROM dicom.chest HAVING more > 0") == [(256,)]
 
 
 def test_an_integer_error_does_not_repeat_the_value(run: Run) -> None:
