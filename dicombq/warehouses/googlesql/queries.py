@@ -10,7 +10,7 @@ Pages named in comments lie below https://cloud.google.com/bigquery/docs/referen
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 
 import sqlglot
@@ -35,6 +35,10 @@ _REFUSED: dict[type[exp.Expr], str] = {
     exp.Lateral: "LATERAL",
     exp.Values: "VALUES",
 }
+_OF_ITS_FIRST = (
+    *(exp.AnyValue, exp.ArgMax, exp.ArgMin, exp.ArrayAgg, exp.Bracket, exp.HavingMax, exp.IgnoreNulls, exp.Limit),
+    *(exp.Order, exp.Paren, exp.RespectNulls),
+)
 # DuckDB's names of types for people who know BigQuery's; records from the innermost out.
 _TYPE_NAMES = (
     (" WITH TIME ZONE", ""),
@@ -167,7 +171,10 @@ def _name(query: exp.Query) -> None:
             _unwrap(source)
     for select in list(query.find_all(exp.Select)):
         _name_columns(select)
-        _group_by_alias(select)
+        aliases = {column.alias.lower(): column for column in select.expressions if isinstance(column, exp.Alias)}
+        _group_by_alias(select, aliases)
+        _order_by_alias(select, aliases)
+        _expand_records(select)
     _find_array_paths(query)
 
 
@@ -189,15 +196,57 @@ def _name_columns(select: exp.Select) -> None:
             column.replace(exp.alias_(column.copy(), f"f{next(numbers)}_"))
 
 
-def _group_by_alias(select: exp.Select) -> None:
+def _group_by_alias(select: exp.Select, aliases: Mapping[str, exp.Alias]) -> None:
     """In GROUP BY, an alias hides a column of its name; DuckDB takes the column (query-syntax#group_by_clause)."""
-    aliases = {column.alias.lower(): column for column in select.expressions if isinstance(column, exp.Alias)}
     group = select.args.get("group")
     for key in group.expressions if group else []:
         aliased = aliases.get(key.name.lower()) if isinstance(key, exp.Column) and not key.table else None
         if aliased and aliased.this != key:
             ordinal = exp.Literal.number(select.expressions.index(aliased) + 1)
             key.replace(aliased.this.copy() if select.is_star else ordinal)
+
+
+def _order_by_alias(select: exp.Select, aliases: Mapping[str, exp.Alias]) -> None:
+    """In ORDER BY too; DuckDB takes the alias by itself, but not in an expression (query-syntax#order_by_clause)."""
+    order = select.args.get("order")
+    for key in order.expressions if order else []:
+        for column in list(key.this.find_all(exp.Column)) if not isinstance(key.this, exp.Column) else []:
+            aliased = aliases.get(column.name.lower())
+            inside = column.find_ancestor(exp.AggFunc, exp.Select)
+            if not aliased or column.table or aliased.find(exp.Rand, exp.Uuid):
+                continue
+            if inside is select or (isinstance(inside, exp.AggFunc) and not aliased.find(exp.AggFunc, exp.Window)):
+                column.replace(exp.paren(aliased.this))
+
+
+def _expand_records(select: exp.Select) -> None:
+    """Give a record's fields as columns for `record.*` and for SELECT AS VALUE in FROM (data-model#value_tables)."""
+    for column in select.expressions:
+        if isinstance(column, exp.Dot) and isinstance(column.expression, exp.Star):
+            if any(column.expression.args.values()):
+                raise SqlError("EXCEPT and REPLACE after a record's star are not understood", ON_BIGQUERY)
+            column.replace(_fields(column.this))
+    source = select.parent
+    is_source = isinstance(source, exp.CTE) or (source and isinstance(source.parent, (exp.From, exp.Join)))
+    if select.args.get("kind") == "VALUE" and is_source:
+        value = select.expressions[0].unalias()
+        if not _is_record(value, select):
+            raise SqlError("SELECT AS VALUE is understood in FROM where the value is a row or a STRUCT", ON_BIGQUERY)
+        select.set("expressions", [_fields(value)])
+
+
+def _fields(record: exp.Expr) -> exp.Expr:
+    return exp.Anonymous(this="UNNEST", expressions=[record.copy()])
+
+
+def _is_record(value: exp.Expr, select: exp.Select) -> bool:
+    """Tell whether a value is a STRUCT, or comes of rows, as far as its words say."""
+    if isinstance(value, exp.Column):
+        parts = (select.args.get("from_"), *select.args.get("joins", []))
+        return any(part.this.alias_or_name == value.name and not isinstance(part.this, exp.Unnest) for part in parts)
+    if isinstance(value, _OF_ITS_FIRST):
+        return _is_record(value.this, select)
+    return isinstance(value, exp.Struct)
 
 
 def _names(select: exp.Select, without: exp.Expr | None = None) -> set[str]:

@@ -277,6 +277,37 @@ def test_group_by_takes_an_alias_before_a_column(run: Run) -> None:
     assert run("SELECT *, 'x' AS b FROM (SELECT 1 AS a) GROUP BY a, b") == [(1, "x")]
 
 
+def test_order_by_takes_an_alias_before_a_column_in_expressions_too(run: Run) -> None:
+    numbers = "FROM UNNEST([1, 2, 3]) AS x"
+    assert run(f"SELECT 10 - x AS x {numbers} ORDER BY ABS(x) DESC LIMIT 1") == [(9,)]
+    assert run(f"SELECT DISTINCT IF(x = 2, 5, x) AS x {numbers} ORDER BY x = 5 DESC, x DESC") == [(5,), (3,), (1,)]
+    assert run(f"SELECT -x AS x, COUNT(*) AS n {numbers} GROUP BY 1 ORDER BY n, MAX(x)") == [(-3, 1), (-2, 1), (-1, 1)]
+    assert run(f"SELECT SUM(x) AS x {numbers} ORDER BY MAX(x), RANK() OVER (ORDER BY x)") == [(6,)]
+    assert run(f"SELECT 1 / x AS part {numbers} ORDER BY ABS(part) LIMIT 1") == [(1 / 3,)]
+
+
+LATEST = "ARRAY_AGG(t ORDER BY SOPInstanceUID DESC LIMIT 1)[OFFSET(0)]"
+
+
+def test_a_star_after_a_record_gives_its_fields(run: Run, columns: Columns) -> None:
+    source = "(SELECT PatientID, SOPInstanceUID FROM dicom.chest) AS t"
+    sql = f"SELECT {LATEST}.* FROM {source} GROUP BY PatientID"
+    assert columns(sql) == ["PatientID", "SOPInstanceUID"]
+    assert sorted(run(sql)) == [("A", "1.1.1.2"), ("B", "1.2.1.1")]
+    with pytest.raises(SqlError, match="EXCEPT and REPLACE after a record's star"):
+        to_duckdb("SELECT ARRAY_AGG(t)[OFFSET(0)].* EXCEPT (a) FROM t")
+
+
+def test_select_as_value_of_a_row_gives_its_columns(run: Run, columns: Columns) -> None:
+    value = f"SELECT AS VALUE {LATEST} FROM dicom.chest AS t GROUP BY PatientID"
+    assert run(f"SELECT SOPInstanceUID FROM ({value}) ORDER BY 1") == [("1.1.1.2",), ("1.2.1.1",)]
+    assert run(f"WITH last AS ({value}) SELECT last.Rows FROM last ORDER BY 1") == [(None,), (256,)]
+    assert run("SELECT a FROM (SELECT AS VALUE STRUCT(1 AS a, 2 AS b))") == [(1,)]
+    assert run("SELECT ARRAY(SELECT AS VALUE x FROM UNNEST([1, 2]) AS x)") == [([1, 2],)]
+    with pytest.raises(SqlError, match="SELECT AS VALUE is understood in FROM where"):
+        to_duckdb("SELECT * FROM (SELECT AS VALUE x FROM UNNEST([1]) AS x)")
+
+
 # --- arrays ---
 
 
