@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import math
@@ -31,11 +32,13 @@ def cell(value: Any, null: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Write a value as ``bq`` does: INT64 as text, times in UTC."""
+    """Write a value as ``bq`` does: INT64 as text, BYTES in base64, times in UTC."""
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value).replace("inf", "Infinity").replace("nan", "NaN")
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

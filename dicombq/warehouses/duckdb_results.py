@@ -12,7 +12,7 @@ _Convert = Callable[[Any], Any]
 
 
 def as_on_bigquery(description: Sequence[Sequence[Any]], rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    """Give a NULL array as an empty one, and refuse one that holds NULL.
+    """Give a NULL array as an empty one; refuse one that holds NULL, and an INTERVAL.
 
     Parameters
     ----------
@@ -32,6 +32,8 @@ def _converter(kind: Any) -> _Convert | None:
     """Give what converts values of a type; None where nothing has to be."""
     if kind.id == "decimal":
         return _numeric
+    if kind.id == "interval":
+        return _interval
     if kind.id == "list":
         return _array(_converter(kind.children[0][1]))
     if kind.id == "struct":
@@ -43,6 +45,13 @@ def _converter(kind: Any) -> _Convert | None:
 def _numeric(value: Any) -> Any:
     """Give a NUMERIC without the zeros that end its fraction."""
     return value if value is None else Decimal(f"{value.normalize():f}")
+
+
+def _interval(value: Any) -> Any:
+    """Refuse an INTERVAL: DuckDB gives its months as days."""
+    if value is not None:
+        raise SqlError("an INTERVAL is no result here", "Ask for its parts: EXTRACT(DAY FROM value)")
+    return value
 
 
 def _array(convert: _Convert | None) -> _Convert:

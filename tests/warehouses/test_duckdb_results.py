@@ -47,3 +47,10 @@ def test_a_numeric_has_no_zeros_at_its_end(warehouse: DuckdbWarehouse) -> None:
         "SELECT NUMERIC '1.50' AS a, CAST(200 AS NUMERIC) AS b, CAST(NULL AS NUMERIC) AS c, STRUCT(NUMERIC '0') AS d"
     )
     assert [str(value) for value in rows(warehouse, query)[0][:3]] == ["1.5", "200", "None"]
+
+
+@pytest.mark.parametrize("value", ["INTERVAL 1 MONTH", "[INTERVAL 1 DAY]", "STRUCT(INTERVAL 1 DAY AS x)"])
+def test_an_interval_is_no_result(warehouse: DuckdbWarehouse, value: str) -> None:
+    with pytest.raises(SqlError, match="an INTERVAL is no result here"):
+        rows(warehouse, f"SELECT {value} AS x")
+    assert rows(warehouse, "SELECT IF(FALSE, INTERVAL 1 DAY, NULL) AS x") == [(None,)]

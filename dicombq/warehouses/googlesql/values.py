@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import reduce
 
 from sqlglot import exp
 
+from dicombq.dicom import dictionary
 from dicombq.errors import SqlError
 from dicombq.warehouses.googlesql.casts import cast, text
 from dicombq.warehouses.googlesql.functions import ON_BIGQUERY
@@ -20,18 +22,21 @@ _BELOW_0 = raising("a length is below 0")
 _NUMERIC = raising("the division of a NUMERIC is not understood", "Divide CAST(x AS FLOAT64).")
 _NOT_FINITE = raising("the result is no number, or too large for FLOAT64")
 _DATES = raising("the difference of two dates is not understood", "Write DATE_DIFF(a, b, DAY) for days.", kind_of="x")
-_RECORD = raising("TO_JSON_STRING of a record or array with FLOAT64 or TIMESTAMP is not understood", ON_BIGQUERY)
+_RECORD = raising("TO_JSON_STRING of a record of FLOAT64, NUMERIC, BYTES or TIMESTAMP is not understood", ON_BIGQUERY)
 
-# Numbers without a fraction of zeros, those beyond 2^53 and what is no number as text, times as RFC 3339 has them
-# (json_functions#json_encodings). What is in a record can't be corrected, so it is refused.
+# Numbers without a fraction of zeros; those beyond 2^53, a NUMERIC with a fraction and what is no number as text; times
+# as RFC 3339 has them, BYTES in base64 (json_functions#json_encodings). What is in a record can't be corrected, so it
+# is refused.
 _JSON = rf"""
-    CASE WHEN REGEXP_MATCHES(TYPEOF(x), '^(STRUCT|.*\[\]$)') AND REGEXP_MATCHES(TYPEOF(x), 'DOUBLE|TIMESTAMP')
+    CASE WHEN REGEXP_MATCHES(TYPEOF(x), '^(STRUCT|.*\[\]$)')
+          AND REGEXP_MATCHES(TYPEOF(x), 'BLOB|DECIMAL|DOUBLE|TIMESTAMP')
          THEN {_RECORD}
          WHEN TYPEOF(x) = 'DOUBLE' AND REGEXP_MATCHES(CAST(x AS VARCHAR), 'nan|inf')
          THEN REPLACE(REPLACE(CONCAT('"', CAST(x AS VARCHAR), '"'), 'inf', 'Infinity'), 'nan', 'NaN')
-         WHEN TYPEOF(x) = 'DOUBLE' THEN t
-         WHEN TYPEOF(x) = 'BIGINT' AND ABS(TRY_CAST(CAST(x AS VARCHAR) AS HUGEINT)) > 9007199254740992
-         THEN CONCAT('"', CAST(x AS VARCHAR), '"')
+         WHEN REGEXP_MATCHES(TYPEOF(x), 'BIGINT|DECIMAL') AND (ABS(n) > 9007199254740992 OR n <> TRUNC(n))
+         THEN CONCAT('"', t, '"')
+         WHEN REGEXP_MATCHES(TYPEOF(x), 'DOUBLE|DECIMAL') THEN COALESCE(t, 'null')
+         WHEN TYPEOF(x) = 'BLOB' THEN COALESCE('"' || TO_BASE64(TRY_CAST(CAST(x AS VARCHAR) AS BLOB)) || '"', 'null')
          WHEN STARTS_WITH(TYPEOF(x), 'TIMESTAMP')
          THEN CONCAT('"', REPLACE(REPLACE(CAST(x AS VARCHAR), ' ', 'T'), '+00', 'Z'), '"')
          ELSE COALESCE(CAST(TO_JSON(x) AS VARCHAR), 'null') END"""
@@ -64,6 +69,11 @@ _WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".jo
 # Whole units, rounded down (timestamp_functions#unix_seconds).
 _SINCE_1970 = "((EPOCH_US(x) - ((EPOCH_US(x) % {unit}) + {unit}) % {unit}) // {unit})"
 _SCALARS = "NOT LIST_HAS_ANY(JSON_TYPE(j, '$[*]'), ['ARRAY', 'OBJECT'])"
+_REPEATED = ("DroppedTags", "OtherElements")
+_KEEP_ARRAYS = (
+    *(exp.Alias, exp.AnyValue, exp.ArgMax, exp.ArgMin, exp.Case, exp.Coalesce, exp.Count, exp.FirstValue, exp.If),
+    *(exp.Lag, exp.LastValue, exp.Lead, exp.NthValue, exp.PropertyEQ, exp.Struct),
+)
 _SAME_PARTS = frozenset({"YEAR", "ISOYEAR", "QUARTER", "MONTH", "DAY", "DAYOFYEAR", "HOUR", "MINUTE", "SECOND"})
 
 
@@ -92,6 +102,40 @@ def mend(query: exp.Query) -> None:
 def _array(node: exp.Expr) -> exp.Expr:
     """BigQuery reads a REPEATED column that was never written as empty, not NULL (data-types#array_nulls)."""
     return fill("COALESCE(x, [])", x=node) if isinstance(node, (exp.Column, exp.Dot)) else node
+
+
+def _column(node: exp.Expr) -> exp.Expr:
+    """Read an element of several values as empty where its NULL would be counted, chosen or renamed."""
+    entry = dictionary.lookup(dictionary.tag_of(node.name) or 0)
+    repeated = entry is not None and (entry.vr == "SQ" or entry.vm != "1")
+    if not (repeated or node.name in _REPEATED) or not isinstance(node.parent, _KEEP_ARRAYS) or _is_outer(node):
+        return node
+    # it binds whatever x is
+    value = fill("COALESCE(x, CASE WHEN ENDS_WITH(TYPEOF(x), '[]') THEN CAST_TO_TYPE('[]', x) END)", x=node)
+    if isinstance(node.parent, exp.Struct):
+        return exp.PropertyEQ(this=exp.to_identifier(node.name), expression=value)
+    return value
+
+
+def _is_outer(node: exp.Expr) -> bool:
+    """Tell whether a join around a value may make it NULL."""
+    select = node.find_ancestor(exp.Select)
+    return any(join.side and not join.find(exp.Unnest) for join in select.args.get("joins", [])) if select else False
+
+
+def _concat_arrays(node: exp.Expr) -> exp.Expr:
+    """With a NULL it is NULL (array_functions#array_concat)."""
+    first, *others = (_array(part) for part in (node.this, *node.expressions))
+    return reduce(lambda before, part: fill("a || b", a=before, b=part), others, first)
+
+
+def _generate(node: exp.Expr) -> exp.Expr:
+    """DuckDB generates whole numbers (array_functions#generate_array)."""
+    parts = [node.args["start"], node.args["end"], node.args.get("step") or exp.Literal.number(1)]
+    if all(part.is_int or not part.is_number for part in parts):
+        return node
+    template = "LIST_TRANSFORM(RANGE(CAST(FLOOR((e - s) / d) AS BIGINT) + 1), LAMBDA n : s + n * d)"
+    return fill(template, **dict(zip("sed", parts, strict=True)))
 
 
 def _with_array(node: exp.Expr) -> exp.Expr:
@@ -299,7 +343,8 @@ def _json_string(node: exp.Expr) -> exp.Expr:
     if node.args.get("options"):
         raise SqlError("TO_JSON_STRING with a second argument is not understood", ON_BIGQUERY)
     empty = "CASE WHEN x IS NULL AND ENDS_WITH(TYPEOF(x), '[]') THEN '[]' ELSE j END"
-    return fill(empty, x=node.this, j=fill(_JSON, x=node.this, t=text(node.this)))
+    number = fill("TRY_CAST(CAST(x AS VARCHAR) AS DECIMAL(38, 9))", x=node.this)
+    return fill(empty, x=node.this, j=fill(_JSON, x=node.this, t=text(node.this), n=number))
 
 
 def _finite(sql: str) -> Callable[[exp.Expr], exp.Expr]:
@@ -318,9 +363,7 @@ def _corr(node: exp.Expr) -> exp.Expr:
 
 def _is(node: exp.Expr) -> exp.Expr:
     """Find no NULL array in a table (data-types#array_nulls), though an outer join makes some."""
-    select = node.find_ancestor(exp.Select)
-    is_outer = select and any(join.side and not join.find(exp.Unnest) for join in select.args.get("joins", []))
-    if is_outer or not isinstance(node.expression, exp.Null) or not isinstance(node.this, (exp.Column, exp.Dot)):
+    if _is_outer(node) or not isinstance(node.expression, exp.Null) or not isinstance(node.this, (exp.Column, exp.Dot)):
         return node
     return fill("CASE WHEN ENDS_WITH(TYPEOF(x), '[]') THEN FALSE ELSE n END", x=node.this, n=node)
 
@@ -352,12 +395,14 @@ def _rewrite(sql: str) -> Callable[[exp.Expr], exp.Expr]:
 _MENDS: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
     exp.ApproxQuantiles: _quantiles,
     exp.ArrayAgg: _array_agg,
+    exp.ArrayConcat: _concat_arrays,
     exp.ArrayReverse: _with_array,
     exp.ArraySize: _with_array,
     exp.ArrayToString: _with_array,
     exp.Bracket: _bracket,
     exp.ByteLength: _rewrite("STRLEN(x)"),
     exp.Cast: cast,
+    exp.Column: _column,
     exp.Concat: _concat,
     exp.Corr: _corr,
     exp.CountIf: _count_if,
@@ -368,9 +413,11 @@ _MENDS: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
     exp.DateSub: _of_its_type,
     exp.DateTrunc: _of_its_type,
     exp.Div: _divide_exactly,
+    exp.Dot: _column,
     exp.Exp: _finite("EXP(x)"),
     exp.Extract: _extract,
     exp.Format: _format,
+    exp.GenerateSeries: _generate,
     exp.GroupConcat: _string_agg,
     exp.IgnoreNulls: _array_agg,
     exp.IntDiv: _divide_exactly,

@@ -1,6 +1,7 @@
 """Which texts a cast takes is worked out by hand from BigQuery's documentation, and computed by a real DuckDB."""
 
 import datetime as dt
+from decimal import Decimal
 
 import duckdb
 import pytest
@@ -28,6 +29,8 @@ UTC = dt.timezone.utc
         (" 2.50 ", "FLOAT64", 2.5),
         ("-.5e-1", "FLOAT64", -0.05),
         ("5.", "FLOAT64", 5.0),
+        ("1e5", "FLOAT64", 1e5),
+        (" -1.5e1 ", "NUMERIC", Decimal(-15)),
         ("-Infinity", "FLOAT64", float("-inf")),
         ("12", "INT64", 12),
     ],
@@ -42,9 +45,10 @@ def test_a_text_in_the_form_of_its_type_is_cast(run: Run, text: str, kind: str, 
     [
         *(("t", "BOOL"), ("1", "BOOL"), ("yes", "BOOL"), ("", "BOOL")),
         *(("2024/01/05", "DATE"), ("24-01-05", "DATE"), ("2024-01-05 10:11:12", "DATE"), ("20240105", "DATE")),
-        *(("10:11", "TIME"), ("101112", "TIME")),
+        *(("10:11", "TIME"), ("101112", "TIME"), ("24:00:00", "TIME")),
         *(("2024-01-05 10:11", "DATETIME"), ("2024-01-05 10:11", "TIMESTAMP"), ("2024/01/05", "TIMESTAMP")),
         *(("1_0.5", "FLOAT64"), ("1,5", "FLOAT64"), ("5f", "FLOAT64"), ("", "FLOAT64")),
+        *(("1e400", "FLOAT64"), ("-1e400", "FLOAT64"), ("1_0", "NUMERIC")),
         *(("1_000", "INT64"), ("1.5", "INT64")),
     ],
 )

@@ -97,6 +97,40 @@ def test_json_of_a_record_with_numbers_that_bigquery_writes_otherwise_is_refused
         run("SELECT TO_JSON_STRING(STRUCT(1.0 AS x))")
     with pytest.raises(duckdb.Error, match="TO_JSON_STRING of a record"):
         run("SELECT TO_JSON_STRING([LastUpdated]) FROM dicom.chest")
+    with pytest.raises(duckdb.Error, match="TO_JSON_STRING of a record"):
+        run("SELECT TO_JSON_STRING([NUMERIC '1'])")
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        "ANY_VALUE(ImageType)",
+        "MAX_BY(ImageType, PatientID)",
+        "IF(MAX(PatientID) = 'B', ANY_VALUE(ImageType), ['none'])",
+        "COALESCE(ANY_VALUE(ImageType), ['none'])",
+        "ANY_VALUE(IFNULL(c.ImageType, ['none']))",
+        "ANY_VALUE(CASE WHEN TRUE THEN ImageType END)",
+        "ANY_VALUE(STRUCT(ImageType)).ImageType",
+        "ANY_VALUE(STRUCT(ImageType AS it)).it",
+        "ANY_VALUE(it)",
+    ],
+)
+def test_a_repeated_column_stays_empty_where_it_is_chosen_or_renamed(run: Run, array: str) -> None:
+    source = "(SELECT *, ImageType AS it FROM dicom.chest WHERE PatientID = 'B') AS c"
+    assert run(f"SELECT {array}, ARRAY_LENGTH({array}) FROM {source}") == [([], 0)]
+
+
+def test_a_repeated_column_is_counted_in_each_row_but_of_an_outer_join(run: Run) -> None:
+    assert run("SELECT COUNT(ImageType), COUNT(OtherElements), COUNT(StudyDate) FROM dicom.chest") == [(3, 3, 2)]
+    first = "FIRST_VALUE(ImageType) OVER (ORDER BY PatientID DESC)"
+    assert run(f"SELECT {first} FROM dicom.chest LIMIT 1") == [([],)]
+    joined = "dicom.chest AS a LEFT JOIN dicom.chest AS b ON b.PatientID = 'C'"
+    assert run(f"SELECT COUNT(b.ImageType) FROM {joined}") == [(0,)]
+
+
+def test_a_column_that_is_called_as_a_repeated_element_but_is_none_stays_as_it_is(run: Run) -> None:
+    assert run("SELECT COALESCE(ImageType, 'x') FROM (SELECT CAST(NULL AS STRING) AS ImageType)") == [("x",)]
+    assert run("SELECT COUNT(ImageType) FROM (SELECT CAST(NULL AS INT64) AS ImageType)") == [(0,)]
 
 
 def test_array_agg_orders_limits_and_ignores_nulls(run: Run) -> None:
@@ -167,6 +201,7 @@ def test_windows_count_as_on_bigquery(run: Run) -> None:
         ("NUMERIC '1' / 3", "the division of a NUMERIC"),
         ("DIV(NUMERIC '7', 2)", "the division of a NUMERIC"),
         ("n / NUMERIC '3'", "the division of a NUMERIC"),
+        ("CAST(INTERVAL n DAY AS STRING)", "an INTERVAL is not written as text"),
     ],
 )
 def test_what_has_no_value_is_an_error(run: Run, expression: str, message: str) -> None:
@@ -210,6 +245,12 @@ def test_an_infinite_number_stays_one(run: Run) -> None:
         ("TO_JSON_STRING(-9007199254740993)", '"-9007199254740993"'),
         ("TO_JSON_STRING(TIMESTAMP '2024-01-02 03:04:05.5+01')", '"2024-01-02T02:04:05.5Z"'),
         ("TO_JSON_STRING(DATETIME '2024-01-02 03:04:05')", '"2024-01-02T03:04:05"'),
+        ("TO_JSON_STRING(NUMERIC '1.50')", '"1.5"'),
+        ("TO_JSON_STRING(NUMERIC '2')", "2"),
+        ("TO_JSON_STRING(NUMERIC '9007199254740993')", '"9007199254740993"'),
+        ("TO_JSON_STRING(CAST(NULL AS FLOAT64))", "null"),
+        ("TO_JSON_STRING(b'ab')", '"YWI="'),
+        ("TO_JSON_STRING(CAST(NULL AS BYTES))", "null"),
         ("TO_JSON_STRING(STRUCT('a' AS x, 1 AS y))", '{"x":"a","y":1}'),
         ("CAST('x' AS STRING)", "x"),
         ("CAST(2.5 AS INT64)", 3),
@@ -274,7 +315,13 @@ def test_an_infinite_number_stays_one(run: Run) -> None:
         ("ARRAY_TO_STRING(['a', NULL, 'b'], ',', '-')", "a,-,b"),
         ("ARRAY_REVERSE([1, 2])", [2, 1]),
         ("ARRAY_CONCAT([1], [2])", [1, 2]),
+        ("ARRAY_CONCAT([1], NULL)", None),
+        ("ARRAY_CONCAT([1], [2], [3])", [1, 2, 3]),
         ("GENERATE_ARRAY(1, 5, 2)", [1, 3, 5]),
+        ("GENERATE_ARRAY(0, 1, 0.5)", [0.0, 0.5, 1.0]),
+        ("GENERATE_ARRAY(1.5, 0, -1)", [1.5, 0.5]),
+        ("GENERATE_ARRAY(1.5, 0)", []),
+        ("EXTRACT(DAY FROM INTERVAL 3 DAY)", 3),
         ("ARRAY(SELECT 1 FROM UNNEST([1]) WHERE FALSE)", []),
         ("STRUCT(1 AS a, 'x' AS b).b", "x"),
         ("DATE_TRUNC(DATE '2024-05-10', MONTH)", date(2024, 5, 1)),
