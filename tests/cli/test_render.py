@@ -130,7 +130,7 @@ def test_the_program_exits_with_the_code(monkeypatch: pytest.MonkeyPatch, here: 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(float("nan"), "NaN"), (float("-inf"), "-Infinity"), (b"\x00", "AA=="), ({"a": b"ab"}, {"a": "YWI="}), ([1, None], ["1", None])],
+    [(float("nan"), "NaN"), (float("-inf"), "-Infinity"), (b"\x00", "AA=="), ([1, b"ab", None], ["1", "YWI=", None])],
 )
 def test_a_value_is_written_as_bq_does(value: object, text: object) -> None:
     assert plain(value) == text

@@ -220,7 +220,7 @@ def _order_by_alias(select: exp.Select, aliases: Mapping[str, exp.Alias]) -> Non
 
 
 def _expand_records(select: exp.Select) -> None:
-    """Give a record's fields as columns for `record.*` and for SELECT AS VALUE in FROM (data-model#value_tables)."""
+    """Give a record's fields as columns for `record.*` and for SELECT AS in FROM (data-model#value_tables)."""
     for column in select.expressions:
         if isinstance(column, exp.Dot) and isinstance(column.expression, exp.Star):
             if any(column.expression.args.values()):
@@ -228,6 +228,8 @@ def _expand_records(select: exp.Select) -> None:
             column.replace(_fields(column.this))
     source = select.parent
     is_source = isinstance(source, exp.CTE) or (source and isinstance(source.parent, (exp.From, exp.Join)))
+    if select.args.get("kind") == "STRUCT" and is_source:
+        select.set("kind", None)
     if select.args.get("kind") == "VALUE" and is_source:
         value = select.expressions[0].unalias()
         if not _is_record(value, select):

@@ -298,11 +298,13 @@ def test_a_star_after_a_record_gives_its_fields(run: Run, columns: Columns) -> N
         to_duckdb("SELECT ARRAY_AGG(t)[OFFSET(0)].* EXCEPT (a) FROM t")
 
 
-def test_select_as_value_of_a_row_gives_its_columns(run: Run, columns: Columns) -> None:
+def test_select_as_in_from_gives_the_columns_of_a_row(run: Run, columns: Columns) -> None:
     value = f"SELECT AS VALUE {LATEST} FROM dicom.chest AS t GROUP BY PatientID"
     assert run(f"SELECT SOPInstanceUID FROM ({value}) ORDER BY 1") == [("1.1.1.2",), ("1.2.1.1",)]
     assert run(f"WITH last AS ({value}) SELECT last.Rows FROM last ORDER BY 1") == [(None,), (256,)]
     assert run("SELECT a FROM (SELECT AS VALUE STRUCT(1 AS a, 2 AS b))") == [(1,)]
+    assert run("SELECT a, t.b FROM (SELECT AS STRUCT 1 AS a, 2 AS b) AS t") == [(1, 2)]
+    assert run("SELECT ARRAY(SELECT AS STRUCT 1 AS a)") == [([{"a": 1}],)]
     assert run("SELECT ARRAY(SELECT AS VALUE x FROM UNNEST([1, 2]) AS x)") == [([1, 2],)]
     with pytest.raises(SqlError, match="SELECT AS VALUE is understood in FROM where"):
         to_duckdb("SELECT * FROM (SELECT AS VALUE x FROM UNNEST([1]) AS x)")
