@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.engines.base import Engine
-from dicombq.errors import Cancelled, DicombqError, Failed, FailedPrecondition
+from dicombq.errors import Cancelled, DicombqError, Failed, FailedPrecondition, SourceChanged
 from dicombq.export.area import StagingArea, staging_area
 from dicombq.export.duplicates import without_rows
 from dicombq.export.limits import check_listing
@@ -39,6 +39,9 @@ from dicombq.system.files import printable, storage_errors
 from dicombq.table.disposition import Disposition, TableState
 from dicombq.table.fields import Field
 from dicombq.warehouses.base import FieldConflict, Load, Warehouse
+
+_GONE = ("NOT_FOUND", "UNAVAILABLE")
+"""Codes of the failures of files that may have gone with their source."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class Export:
         Raises
         ------
         SourceChanged
-            Where the remaining files cannot be read as they were listed.
+            Where the remaining files cannot be read as they were listed, or went away while they were read.
         DicombqError
             Which ended the operation; the table is as it was, unless the message says otherwise.
         """
@@ -97,6 +100,7 @@ class Export:
                 listing = self._take_up_listing() or self._list()
                 check_listing(self.request, listing, self.folder)
                 self._stage(listing)
+            self._check_there(listing)
             self._tell_of_filter()
             self._drop_duplicates()
             self._check_not_emptied()
@@ -168,6 +172,18 @@ class Export:
         counters.notices += receipt.notices
         self.running.log(receipt.log)
 
+    def _check_there(self, listing: Listing) -> None:
+        """Refuse to load what little could be read of a source that went away; what failed is read again."""
+        if self.running.operation.load_begun or not self.counters.failure:
+            return
+        receipts = self.receipts
+        gone = {receipt.shard for receipt in receipts if any(entry.code in _GONE for entry in receipt.log)}
+        try:
+            self.work.check_there(listing, gone)
+        except SourceChanged:
+            receipts.discard(gone)
+            raise
+
     def _tell_of_filter(self) -> None:
         wanted = self.request.wanted
         if wanted is None:
@@ -195,11 +211,12 @@ class Export:
         """Refuse to replace rows by none: an archive that is not mounted looks empty."""
         request, table = self.request, self.request.destination.table
         replaces = request.destination.disposition is Disposition.WRITE_TRUNCATE and not request.may_empty
-        if self.counters.found or request.wanted is not None or not replaces:
+        if self.counters.success or not replaces:
             return
         if self.warehouse.state(table).state is TableState.ROWS:
             raise FailedPrecondition(
-                f"there is no instance in [{printable(request.store.source)}], and the table [{table}] has rows",
+                f"no instance in [{printable(request.store.source)}] could be exported, "
+                f"and the table [{table}] has rows",
                 "Check that its disk is mounted, and export again. If the table is to be empty, delete it first.",
             )
 

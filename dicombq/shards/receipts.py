@@ -6,7 +6,7 @@ A shard may be gone through more than once, by whatever process; its first recei
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -46,6 +46,11 @@ class Receipts(Generic[ReceiptT]):
     def write(self, receipt: ReceiptT) -> None:
         """Accept a shard: from here on its outcome counts."""
         write_atomic(self._path(receipt.shard), json.dumps(asdict(receipt)).encode())
+
+    def discard(self, shards: Collection[int]) -> None:
+        """Have shards gone through again."""
+        for shard in shards:
+            self._path(shard).unlink()
 
     def accepted(self) -> set[int]:
         """Tell which shards have a receipt."""

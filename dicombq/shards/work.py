@@ -25,7 +25,7 @@ FILTER = "filter"
 """The copy of the filter file in an operation's folder."""
 
 _SAMPLE = 20
-"""Shards that are looked at before an operation goes on: of each, whether its first file is there."""
+"""Shards that are looked at, and files of each, to tell whether the source is there."""
 
 
 def save_filter(wanted: Filter | None, folder: Path) -> None:
@@ -104,7 +104,13 @@ class ShardedWork:
         self.progress(self.running.operation)
 
     def list(self) -> Listing:
-        """List the store; whatever was counted and logged before is forgotten."""
+        """List the store; whatever was counted and logged before is forgotten.
+
+        Raises
+        ------
+        SourceChanged
+            Where places cannot be listed because the source went away meanwhile.
+        """
         self.running.operation.counters = Counters()
         self.running.cut_log(0)
         self.enter(State.LISTING)
@@ -115,6 +121,8 @@ class ShardedWork:
         else:
             shards = list_store(self.store, self.wanted, self.folder, self._count_listed, self.shard_size)
         listing = Listing(shards, replace(self.counters), self.running.log_size())
+        if self.counters.failure:
+            self.check_there(listing, range(len(shards)))
         write_listing(self.folder, listing)
         return listing
 
@@ -142,12 +150,23 @@ class ShardedWork:
                 f"whose rows may differ from those of {__version__}",
                 "Run the export again.",
             )
+        self.check_there(listing, missing)
+
+    def check_there(self, listing: Listing, numbers: Collection[int]) -> None:
+        """Refuse to go on where the files of these shards are gone.
+
+        Raises
+        ------
+        SourceChanged
+            Where none of a sample is there any more.
+        """
+        shards = (listing.shards[number] for number in sorted(numbers)[:_SAMPLE])
         sample = (
             ref
-            for number in sorted(missing)[:_SAMPLE]
-            for ref in read_refs(self.store, self.folder, listing.shards[number][0], 1)
+            for offset, count in shards
+            for ref in islice(read_refs(self.store, self.folder, offset, count), 0, None, 1 + count // _SAMPLE)
         )
-        if not any(map(self.store.has, sample)):
+        if numbers and not any(map(self.store.has, sample)):
             raise SourceChanged(
                 f"of the files that are still to be read in [{printable(self.store.source)}], none is there any more",
                 "Check that its disk is mounted and resume again, or run the export again.",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from dicombq.errors import (
     FailedPrecondition,
     Locked,
     SchemaConflict,
+    SourceChanged,
     TableExists,
     TableNotEmpty,
     Temporary,
@@ -27,6 +28,8 @@ from dicombq.export.request import ExportRequest
 from dicombq.export.run import Export
 from dicombq.export.task import EXPORT_BQ
 from dicombq.names import DuckdbTable, Parent
+from dicombq.operations import jobs
+from dicombq.operations.kinds import Settings
 from dicombq.operations.running import RunningOperation
 from dicombq.operations.state import Operation, OperationError, State
 from dicombq.shards import listing
@@ -155,14 +158,62 @@ def test_an_empty_folder_makes_an_empty_table(lab: Lab) -> None:
     assert lab.columns() == ["DroppedTags", "Type", "LastUpdated", "StorageClass", "BlobStorageSize"]
 
 
-def test_a_table_with_rows_is_not_replaced_by_nothing(lab: Lab) -> None:
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize("wanted", [None, "/studies/9.9"])
+def test_a_table_with_rows_is_not_replaced_by_nothing(lab: Lab, link: bool, wanted: str | None) -> None:
     write_instance(lab.scans / "1.dcm", 1)
     lab.export()
     (lab.scans / "1.dcm").unlink()
-    with pytest.raises(FailedPrecondition, match=r"there is no instance in .* has rows") as error:
-        lab.export(Disposition.WRITE_TRUNCATE)
+    if link:
+        (lab.scans / "current").symlink_to("nowhere")
+    with pytest.raises(FailedPrecondition, match=r"no instance in .* could be exported, and .* has rows") as error:
+        lab.export(Disposition.WRITE_TRUNCATE, wanted=Filter("f", io.BytesIO(wanted.encode())) if wanted else None)
     assert (error.value.exit_code, "mounted" in error.value.hint) == (4, True)
     assert lab.query("SELECT COUNT(*) FROM d.t") == [(1,)]
+
+
+def go_away(scans: Path, state: State) -> Callable[[Operation], None]:
+    """Have a folder moved when the first instance was listed, or read."""
+
+    def watch(operation: Operation) -> None:
+        counters = operation.counters
+        if operation.state is state and (counters.success or counters.failure) and scans.exists():
+            scans.rename(scans.with_name("moved"))
+
+    return watch
+
+
+@pytest.mark.parametrize("state", [State.LISTING, State.STAGING])
+def test_a_source_that_goes_away_in_mid_run_replaces_no_table_and_is_read_again_by_resume(
+    lab: Lab, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "SHARD_SIZE", 2)
+    (lab.scans / "current").symlink_to("nowhere")
+    for number in range(5):
+        write_instance(lab.scans / f"{number}.dcm", number)
+    write_instance(lab.scans / "below" / "5.dcm", 5)
+    lab.export()
+    with pytest.raises(SourceChanged, match="none is there any more"):
+        lab.export(Disposition.WRITE_TRUNCATE, progress=go_away(lab.scans, state))
+    assert (lab.last().state, lab.query("SELECT COUNT(*) FROM d.t")) == (State.FAILED, [(6,)])
+    lab.scans.with_name("moved").rename(lab.scans)
+    with jobs.resume(lab.last().id, Settings(lab.path, 1)) as job:
+        job.run(lambda _operation: None)
+    counters = job.operation.counters
+    assert (job.operation.state, counters.found, counters.success, counters.failure) == (State.DONE, 7, 6, 1)
+
+
+def test_a_single_file_that_goes_away_in_mid_run_is_a_failure(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "SHARD_SIZE", 2)
+    for number in range(4):
+        write_instance(lab.scans / f"{number}.dcm", number)
+
+    def remove(operation: Operation) -> None:
+        if operation.state is State.STAGING:
+            (lab.scans / "0.dcm").unlink(missing_ok=True)
+
+    counters = lab.export(progress=remove).counters
+    assert (counters.success, counters.failure) == (3, 1)
 
 
 def test_an_empty_table_is_replaced_by_an_empty_one(lab: Lab) -> None:
