@@ -309,11 +309,11 @@ def absolute_source(source: str, parent: Parent, options: StoreOptions) -> str:
 
 
 def _open_source(text: str, parent: Parent, options: StoreOptions) -> FollowedStore[Any]:
-    if is_object_uri(text) and not os.path.exists(text):
+    if is_object_uri(text):
         from dicombq.stores.bucket import BucketStore  # noqa: PLC0415 - only for buckets
 
         return _with_archives(BucketStore.open(text, parent, options))
-    if is_web_url(text) and not os.path.exists(text):
+    if is_web_url(text):
         from dicombq.stores.dicomweb.store import DicomwebStore  # noqa: PLC0415 - requests is slow to import
 
         return DicomwebStore.open(text, parent, options)

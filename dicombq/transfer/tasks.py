@@ -62,12 +62,22 @@ class FilesOut:
 
     @classmethod
     def to(cls, prefix: str, source: Store[Any], wanted: Filter | None, settings: Settings) -> FilesOut:
-        """Export to a bucket, or a folder, as a user names it."""
+        """Export to a bucket, or a folder, as a user names it.
+
+        Raises
+        ------
+        InvalidArgument
+            Naming what is wrong with it.
+        """
         if "://" in prefix and not is_object_uri(prefix):
             raise InvalidArgument(
                 f"[{prefix}] is neither a bucket nor a folder", "Files go to a DICOMweb server by `dicombq import gcs`."
             )
-        if not is_object_uri(prefix):
+        if not prefix:
+            raise InvalidArgument("the place for the files is empty", "Give gs://BUCKET/FOLDER, or a folder.")
+        if is_object_uri(prefix):
+            parse_object_uri(prefix)
+        else:
             prefix = os.path.abspath(os.path.expanduser(prefix))
         return cls(source, prefix.rstrip("/") or "/", wanted, settings.workers)
 

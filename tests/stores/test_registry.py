@@ -49,6 +49,16 @@ def test_a_folder_may_look_like_a_name(
     assert open_store("projects/p", Parent(), home, warnings.append).source == str(tmp_path / "projects" / "p")
 
 
+@pytest.mark.parametrize("text", ["gs://", "s3://", "gs:///a"])
+def test_what_looks_like_a_bucket_is_no_folder(
+    tmp_path: Path, home: Path, warnings: list[str], monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / text).mkdir(parents=True)
+    with pytest.raises(InvalidArgument, match="is not the name of a bucket"):
+        open_store(text, Parent(), home, warnings.append)
+
+
 @pytest.mark.parametrize("text", ["scans", str(NAME)])
 def test_a_registered_store_is_found_by_its_id_and_by_its_full_name(
     registry: StoreRegistry, home: Path, tmp_path: Path, warnings: list[str], text: str
