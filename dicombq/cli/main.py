@@ -54,6 +54,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run() -> None:
     """Run the process's own command line."""
+    _keep_standard_descriptors()
     code = main()
     gc.freeze()  # what is left goes with the process: to look through it takes 10 ms
     sys.exit(code)
+
+
+def _keep_standard_descriptors() -> None:
+    """Open those of 0, 1 and 2 that are closed: else a lock gets one, and a process begun here another file for it."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)

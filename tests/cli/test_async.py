@@ -122,6 +122,14 @@ def test_it_outlives_the_terminal_it_was_begun_on(scans: Path, gate: Gate, home:
     assert gate.wait_for(State.DONE).counters.success == 2
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
+def test_it_runs_where_standard_streams_are_closed(run: Run, scans: Path, home: Path, closed: str) -> None:
+    script = f'"$0" -m dicombq export bq scans --async {closed}'
+    assert subprocess.run(["sh", "-c", script, sys.executable], capture_output=True, check=False).returncode == 0
+    [operation], _ = OperationStore(home).list()
+    assert run("operations", "wait", operation.id).code == 0
+
+
 def test_its_output_goes_nowhere_else(spawn: Run, scans: Path, gate: Gate, home: Path) -> None:
     spawn("export", "bq", "scans", "--async")  # ends although the process goes on: no pipe is left open
     process = owner(home, gate.wait_for(State.LOADING).id).pid
