@@ -11,6 +11,7 @@ from dicombq.cli.render import Output
 from dicombq.names import DuckdbTable, read_table_uri
 from dicombq.operations.state import Operation
 from dicombq.stores.registry import StoreRegistry
+from dicombq.system.mappings import value_at
 
 
 def operation_ended(output: Output, operation: Operation, read_otherwise: Counter[str]) -> int:
@@ -44,10 +45,11 @@ def _tell(output: Output, operation: Operation, read_otherwise: Counter[str]) ->
 
 
 def _store(operation: Operation) -> dict[str, Any]:
-    """Print the store as gcloud does: all that the API tells of it, where it is registered."""
-    name = operation.store_name
-    registered = StoreRegistry(config.home_folder()).find(name)
-    return registered.to_api() if registered else {"name": operation.store}
+    """Print the store as gcloud does: all that the API tells of it, where the one that was read is registered."""
+    registered = StoreRegistry(config.home_folder()).find(operation.store_name)
+    if registered and registered.source == value_at(operation.request or {}, "dicombq.source"):
+        return registered.to_api()
+    return {"name": operation.store}
 
 
 def _table_ended(output: Output, operation: Operation) -> None:

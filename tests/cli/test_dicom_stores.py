@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.cli.conftest import Run
+from tests.instances import write_instance
 
 PARENT = "projects/local/locations/local/datasets/dicom"
 
@@ -76,6 +77,13 @@ def test_a_registered_store_is_exported_under_its_name_from_anywhere(
     assert "dicom.mine (2 new rows)" in result.err
     assert run("export", "bq", f"{PARENT}/dicomStores/mine", "--overwrite-table").code == 0
     assert run("export", "bq", "mine", "--project=other").code == 7
+
+
+def test_a_folder_is_not_printed_as_the_store_of_another_source_that_has_its_name(
+    run: Run, registered: Path, here: Path
+) -> None:
+    write_instance(here / "mine" / "1.dcm", 1)
+    assert run("export", "bq", "./mine").out == f"name: {PARENT}/dicomStores/mine\n"
 
 
 def test_describe_shows_the_source(run: Run, registered: Path) -> None:
