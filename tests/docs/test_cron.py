@@ -259,11 +259,12 @@ def test_the_script_exports(machine: Machine, tmp_path: Path) -> None:
     assert (row_count(tmp_path / "t.duckdb"), machine.states(), machine.slept()) == (2, ["DONE"], [])
 
 
-def test_the_script_resumes_an_export_that_was_killed(machine: Machine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["t.duckdb", "my table.duckdb"])
+def test_the_script_resumes_an_export_that_was_killed(machine: Machine, tmp_path: Path, name: str) -> None:
     machine.kill_the_next_export()
-    done = machine.run("nightly-export", "scans", f"duckdb://{tmp_path}/t.duckdb/dicom.scans")
+    done = machine.run("nightly-export", "scans", f"duckdb://{tmp_path}/{name}/dicom.scans")
     assert done.returncode == 0, done.stderr
-    assert (row_count(tmp_path / "t.duckdb"), machine.states(), machine.slept()) == (2, ["DONE"], ["60"])
+    assert (row_count(tmp_path / name), machine.states(), machine.slept()) == (2, ["DONE"], ["60"])
 
 
 @pytest.mark.parametrize("method", ["jobs.insert", "tables.get"])
@@ -296,11 +297,12 @@ def test_the_script_does_not_repeat_what_would_fail_again(machine: Machine, tmp_
     assert machine.slept() == []
 
 
-def test_an_append_settles_what_a_crash_left_before_it_appends(machine: Machine, tmp_path: Path) -> None:
-    table = f"duckdb://{tmp_path}/t.duckdb/dicom.scans"
+@pytest.mark.parametrize("name", ["t.duckdb", "my table.duckdb"])
+def test_an_append_settles_what_a_crash_left_before_it_appends(machine: Machine, tmp_path: Path, name: str) -> None:
+    table = f"duckdb://{tmp_path}/{name}/dicom.scans"
     machine.kill_the_next_export()
     assert machine.run("append-export", "scans", table).returncode == -signal.SIGKILL
     assert machine.states() == ["CRASHED"]
     done = machine.run("append-export", "scans", table)
     assert done.returncode == 0, done.stderr
-    assert (row_count(tmp_path / "t.duckdb"), machine.states()) == (4, ["DONE", "DONE"])
+    assert (row_count(tmp_path / name), machine.states()) == (4, ["DONE", "DONE"])
