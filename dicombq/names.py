@@ -11,6 +11,9 @@ from dicombq.errors import InvalidArgument
 MAX_URI_LENGTH = 2000
 """Characters in a table URI (``rest_api.md``, ``tableUri``)."""
 
+_NO_TEXT = re.compile("[\ud800-\udfff]")
+"""A byte that is no UTF-8, as `os.fsdecode` has it."""
+
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 _PROJECT = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*")
 _SEGMENT = re.compile(r"(?!\.{1,2}\Z)[^/\s]+")  # clients take dots alone for a way through folders
@@ -62,6 +65,18 @@ def check_id(kind: str, text: str) -> None:
         )
 
 
+def check_text(what: str, text: str) -> None:
+    """Refuse what was typed in another encoding than UTF-8.
+
+    Raises
+    ------
+    InvalidArgument
+        Naming what it is.
+    """
+    if _NO_TEXT.search(text):
+        raise InvalidArgument(f"the {what} is no UTF-8 text", "Write it in UTF-8.")
+
+
 @dataclass(frozen=True)
 class StoreName:
     """``projects/P/locations/L/datasets/D/dicomStores/S``."""
@@ -86,6 +101,7 @@ def store_name(text: str, parent: Parent) -> StoreName:
     InvalidArgument
         Where it is neither.
     """
+    check_text("store's name", text)
     if not is_store_name(text):
         return StoreName(parent, text)
     match = re.fullmatch(r"projects/([^/]+)/locations/([^/]+)/datasets/([^/]+)/dicomStores/([^/]+)", text)
@@ -201,6 +217,7 @@ def parse_warehouse_uri(uri: str) -> WarehouseUri:
     InvalidArgument
         Where it is none.
     """
+    check_text("warehouse", uri)
     scheme, _, rest = uri.partition("://")
     if scheme == "duckdb" and rest:
         return DuckdbFile(Path(rest).absolute())
@@ -224,6 +241,7 @@ def parse_table_uri(uri: str) -> TableUri:
 
 def read_table_uri(uri: str) -> TableUri:
     """Read a destination of any length, as the full path of a file may be longer than what was typed."""
+    check_text("table URI", uri)
     scheme, separator, rest = uri.partition("://")
     if separator and scheme == "bq":
         return _bigquery(uri, rest)
@@ -319,3 +337,17 @@ def parse_object_uri(uri: str) -> ObjectUri:
             "It has three characters or more: lower case letters, digits, dashes, underscores, dots.",
         )
     return ObjectUri(scheme, bucket, key)
+
+
+def parse_one_object_uri(uri: str) -> ObjectUri:
+    """Read the URI of an object; a bucket is none.
+
+    Raises
+    ------
+    InvalidArgument
+        Naming the part that is wrong.
+    """
+    parsed = parse_object_uri(uri)
+    if not parsed.key:
+        raise InvalidArgument(f"[{uri}] names a bucket and no object in it", "Give gs://BUCKET/KEY.")
+    return parsed

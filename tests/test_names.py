@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,10 @@ from dicombq.names import (
     is_object_uri,
     operation_id,
     parse_object_uri,
+    parse_one_object_uri,
     parse_table_uri,
+    parse_warehouse_uri,
+    store_name,
     table_id,
     table_in,
 )
@@ -124,6 +128,12 @@ def test_a_part_of_a_name_may_have_dots() -> None:
     assert str(Parent("example.com:p", "...", ".d.")) == "projects/example.com:p/locations/.../datasets/.d."
 
 
+@pytest.mark.parametrize("read", [parse_table_uri, parse_warehouse_uri, lambda text: store_name(text, Parent())])
+def test_a_name_in_another_encoding_is_refused_without_being_told(read: Callable[[str], object]) -> None:
+    with pytest.raises(InvalidArgument, match=r"^the [^\udcff]+ is no UTF-8 text$"):
+        read("duckdb://\udcff.duckdb/d.t")
+
+
 def test_an_operation_is_named_by_its_id_or_in_full() -> None:
     assert operation_id("123") == "123"
     assert operation_id("projects/p/locations/l/datasets/d/operations/123") == "123"
@@ -155,6 +165,12 @@ def test_what_cannot_be_a_bucket_is_refused(text: str) -> None:
     assert is_object_uri(text)
     with pytest.raises(InvalidArgument, match="is not the name of a bucket"):
         parse_object_uri(text)
+
+
+@pytest.mark.parametrize("text", ["gs://bucket", "s3://bucket/"])
+def test_a_bucket_is_no_object(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="names a bucket and no object in it"):
+        parse_one_object_uri(text)
 
 
 @pytest.mark.parametrize("text", ["scans", "gs:/bucket", "https://server/a", "", "x gs://bucket"])

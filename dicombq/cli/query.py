@@ -137,15 +137,25 @@ def _source_and_sql(source: str | None, sql: str | None, file: Any, sample: str 
         return source, ""
     if sql is None and file is None and source is not None and _is_sql(source):
         source, sql = None, source
-    if file is not None:
-        text = file.read()
-    elif sql is not None and sql != "-":
-        text = sql
-    else:
-        text = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    text = _text(sql, file)
     if not text.strip():
         raise InvalidArgument("no query is given", "Give one: SQL, --file, --sample, or on stdin.")
     return source, text
+
+
+def _text(sql: str | None, file: Any) -> str:
+    """Read the query, wherever it is."""
+    try:
+        if file is not None:
+            text: str = file.read()
+        elif sql is not None and sql != "-":
+            text = sql
+        else:
+            text = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+        text.encode()
+    except UnicodeError:
+        raise InvalidArgument("the query is no UTF-8 text", "Write it in UTF-8.") from None
+    return text
 
 
 def _is_sql(text: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dicombq.errors import Failed, NotAWarehouse, NotFound, NotPermitted, SqlError
-from dicombq.names import BigQueryTable, TableUri, is_object_uri, parse_object_uri
+from dicombq.names import BigQueryTable, TableUri, is_object_uri, parse_one_object_uri
 from dicombq.stores.filters import FilterLine, is_uid
 from dicombq.system.files import open_atomic, printable
 from dicombq.table.disposition import TableState
@@ -100,6 +100,8 @@ def write_filter(lines: Iterable[str], place: str, scratch: Path) -> None:
 
     Raises
     ------
+    InvalidArgument
+        Where the place is a bucket.
     NotFound, NotPermitted, Failed
         Where the file cannot be written.
     """
@@ -109,11 +111,12 @@ def write_filter(lines: Iterable[str], place: str, scratch: Path) -> None:
         return
     from dicombq.stores.objects import upload  # noqa: PLC0415 - half a second of imports
 
+    uri = parse_one_object_uri(place)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         whole = Path(folder) / "filter"
         with open_atomic(whole) as file:
             file.writelines(f"{line}\n".encode() for line in lines)
-        upload(whole, parse_object_uri(place))
+        upload(whole, uri)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from dicombq.errors import InvalidArgument, NotFound, NotPermitted
-from dicombq.names import is_object_uri, parse_object_uri
+from dicombq.names import is_object_uri, parse_one_object_uri
 from dicombq.system.files import open_atomic, printable
 
 MAX_LINE = 1000
@@ -156,7 +156,7 @@ def read_filter(uri: str, *, tolerant: bool = False) -> Filter:
     if is_object_uri(uri):
         from dicombq.stores.objects import open_object  # noqa: PLC0415 - half a second of imports
 
-        with open_object(parse_object_uri(uri)) as file:
+        with open_object(parse_one_object_uri(uri)) as file:
             return Filter(uri, _spooled(file), tolerant=tolerant)
     try:
         return Filter(uri, open(uri, "rb"), tolerant=tolerant)

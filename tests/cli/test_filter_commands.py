@@ -69,6 +69,15 @@ def test_a_filter_that_cannot_be_written_is_named_as_typed(
     assert hint
 
 
+def test_a_bucket_is_no_filter_file(run: Run, table: str) -> None:
+    for arguments in (
+        ["create", f"--bq-table={table}", "--output=gs://my-bucket"],
+        ["check", "gs://my-bucket/"],
+    ):
+        result = run("filter", *arguments)
+        assert (result.code, "names a bucket and no object in it" in result.err) == (2, True)
+
+
 def test_a_filter_that_may_not_be_written_is_not_permitted(
     run: Run, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

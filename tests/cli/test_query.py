@@ -64,6 +64,15 @@ def test_two_queries_or_none_are_refused(run: Run, exported: Path, here: Path, m
     assert run("query").code == 2
 
 
+def test_a_query_in_another_encoding_is_refused(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b'SELECT "\xe4"'
+    (here / "q.sql").write_bytes(content)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+    for arguments in (["-f", "q.sql"], ["-"], [os.fsdecode(content)]):
+        result = run("query", *arguments)
+        assert (result.code, "the query is no UTF-8 text" in result.err) == (2, True)
+
+
 def test_a_file_that_is_not_there_is_refused(run: Run, here: Path) -> None:
     result = run("query", "-f", "missing.sql")
     assert (result.code, "missing.sql" in result.err) == (2, True)
