@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from typing import Any
@@ -10,8 +11,17 @@ from dicombq import config
 from dicombq.cli.render import Output
 from dicombq.names import DuckdbTable, read_table_uri
 from dicombq.operations.state import Operation
+from dicombq.questions.values import on_one_line
 from dicombq.stores.registry import StoreRegistry
 from dicombq.system.mappings import value_at
+
+_KEYWORD = re.compile(
+    "alter|and|as|asc|between|create|cross|desc|describe|distinct|drop|else|except|fetch|for|from|glob|having|ilike|"
+    "inner|insert|intersect|into|join|lateral|like|not|notnull|on|or|outer|partitioned_by|qualify|regexp|returning|"
+    "revoke|rlike|rollback|select|tablesample|then|uncache|union|using|when|where|with|xor",
+    re.IGNORECASE,
+)
+"""Words that are the name of a dataset or a table only in backticks."""
 
 
 def operation_ended(output: Output, operation: Operation, read_otherwise: Counter[str]) -> int:
@@ -77,8 +87,12 @@ def _query_hint(target: str) -> str:
     table = read_table_uri(target)
     if not isinstance(table, DuckdbTable):
         return ""
-    parts = (part if part.isidentifier() else f"`{part}`" for part in (table.dataset, table.table))
-    sql = f"SELECT * FROM {'.'.join(parts)} LIMIT 10"
+    sql = f"SELECT * FROM {_quoted(table.dataset)}.{_quoted(table.table)} LIMIT 10"
     default = table.warehouse == config.warehouse()
     warehouse = "" if default else f"--warehouse={shlex.quote(str(table.warehouse))} "
-    return f"dicombq query {warehouse}{shlex.quote(sql)}"
+    hint = f"dicombq query {warehouse}{shlex.quote(sql)}"
+    return hint if hint == on_one_line(hint) else ""
+
+
+def _quoted(name: str) -> str:
+    return name if name.isidentifier() and not _KEYWORD.fullmatch(name) else f"`{name}`"

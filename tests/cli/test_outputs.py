@@ -11,8 +11,10 @@ import click
 import duckdb
 import pytest
 import yaml
+from sqlglot.dialects.bigquery import BigQuery
 
-from dicombq.cli import dicom_stores, export
+from dicombq.cli import dicom_stores, ending, export
+from dicombq.warehouses.googlesql.queries import to_duckdb
 from tests.cli.conftest import Run
 from tests.cli.golden import assert_golden, masked
 from tests.instances import write_instance
@@ -65,13 +67,29 @@ def test_failed_instances_are_counted_and_the_log_is_named(run: Run, broken: Pat
     assert run(*last.partition("dicombq ")[2].split()).out.count("ERROR") == number
 
 
-@pytest.mark.parametrize("table", ["x.duckdb/d.t", "it's my file.duckdb/d.t", "x.duckdb/d.2026_scans"])
+@pytest.mark.parametrize(
+    "table",
+    ["x.duckdb/d.t", "it's my file.duckdb/d.t", "x.duckdb/d.2026_scans", "x.duckdb/d.select", "x.duckdb/Order.t"],
+)
 def test_the_hint_to_look_at_the_table_works(run: Run, scans: Path, table: str) -> None:
     err = run("export", "bq", "scans", f"--bq-table=duckdb://{table}").err
     hint = next(line for line in err.splitlines() if line.startswith("Look at it"))
     result = run(*shlex.split(hint.partition("dicombq ")[2]), "--format=csv")
     assert result.code == 0
     assert len(result.out.splitlines()) == 3
+
+
+def test_the_hint_names_a_table_that_is_called_as_a_keyword(home: Path) -> None:
+    words = {word for word in BigQuery.Tokenizer.KEYWORDS if word.isidentifier()} - {"JSON"}  # taken for a file
+    for dataset, table in [*((word, "t") for word in words), *(("d", word) for word in words)]:
+        hint = ending._query_hint(f"duckdb:///x.duckdb/{dataset}.{table}")
+        assert f'"{dataset}"."{table}"' in to_duckdb(shlex.split(hint)[-1], catalog="c")
+
+
+def test_there_is_no_hint_for_a_path_with_a_line_end(run: Run, scans: Path) -> None:
+    (scans.parent / "a\nb").mkdir()
+    result = run("export", "bq", "scans", "--bq-table=duckdb://a\nb/x.duckdb/d.t")
+    assert (result.code, "Look at it" in result.err) == (0, False)
 
 
 def test_describe_prints_yaml_as_gcloud_does(run: Run, broken: Path, home: Path) -> None:
