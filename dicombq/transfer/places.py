@@ -246,7 +246,7 @@ class BucketPlace:
 
         from dicombq.stores.objects import find  # noqa: PLC0415 - half a second of imports
 
-        uri = self.root.with_key(f"{self.root.key}/{original.name}".lstrip("/"))
+        uri = self.root.with_key(f"{self.root.key}/{original.name}" if self.root.key else original.name)
         there = find(uri, self.options)
         if there is not None and not self.replaces:
             return Put.THERE_ALREADY

@@ -281,6 +281,13 @@ def test_files_go_to_a_bucket_and_come_from_one(lab: Lab, gcs_bucket: GcsBucket)
     assert gcs_bucket.get(name_of(3)) == (lab.scans / "3.dcm").read_bytes()
 
 
+def test_a_folder_whose_name_begins_with_a_slash_is_the_place_that_is_told(lab: Lab, gcs_bucket: GcsBucket) -> None:
+    write_instance(lab.scans / "1.dcm", 1)
+    operation = lab.run(lab.out(f"{gcs_bucket.uri}//dbl/"))
+    assert operation.target == f"{gcs_bucket.uri}//dbl"
+    assert [*gcs_bucket.keys()] == [f"/dbl/{name_of(1)}"]
+
+
 def test_an_object_that_changes_before_it_is_copied_is_a_failure(lab: Lab, gcs_bucket: GcsBucket) -> None:
     gcs_bucket.put("1.dcm", write_instance(lab.scans / "1.dcm").read_bytes())
     lab.copies.mkdir()
