@@ -43,7 +43,7 @@ from dicombq.warehouses.base import (
 )
 from dicombq.warehouses.duckdb_errors import interrupts, is_full, sql_error
 from dicombq.warehouses.duckdb_loads import append, change, run
-from dicombq.warehouses.duckdb_results import as_on_bigquery
+from dicombq.warehouses.duckdb_results import as_on_bigquery, check_names
 from dicombq.warehouses.duckdb_tables import (
     CATALOG,
     OWN_DATASET,
@@ -200,6 +200,7 @@ class DuckdbWarehouse:
             with _sql_errors(connection):
                 connection.execute(translated)
             columns = tuple(column[0] for column in connection.description)
+            check_names(columns)
             return QueryResult(columns, as_on_bigquery(connection.description, _stream(connection, stack.pop_all())))
 
     def estimate(self, sql: str, parameters: Sequence[Parameter] = ()) -> int:
@@ -313,7 +314,9 @@ class DuckdbWarehouse:
         return NotFound(f"there is no folder for the warehouse [{self._file}]", "Make the folder first.")
 
     def _not_permitted(self) -> NotPermitted:
-        return NotPermitted(f"the warehouse [{self._file}] cannot be written", "Check file and folder permissions.")
+        is_unreadable = os.path.exists(self._file) and not os.access(self._file, os.R_OK)
+        what = "read" if is_unreadable else "written"
+        return NotPermitted(f"the warehouse [{self._file}] cannot be {what}", "Check file and folder permissions.")
 
     def _named(self, error: duckdb.Error) -> DicombqError:
         """Name what went wrong; DuckDB's own message may hold a value."""

@@ -11,6 +11,21 @@ from dicombq.errors import SqlError
 _Convert = Callable[[Any], Any]
 
 
+def check_names(columns: Sequence[str]) -> None:
+    """Refuse two columns of the same name, which no result of BigQuery has.
+
+    Raises
+    ------
+    SqlError
+        Naming the second one.
+    """
+    seen: set[str] = set()
+    for name in columns:
+        if name.lower() in seen:
+            raise SqlError(f"the result has more than one column [{name}]", "Name each by AS.")
+        seen.add(name.lower())
+
+
 def as_on_bigquery(description: Sequence[Sequence[Any]], rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
     """Give a NULL array as an empty one; refuse one that holds NULL, and an INTERVAL.
 

@@ -42,6 +42,13 @@ def test_an_array_with_a_null_may_be_worked_with(warehouse: DuckdbWarehouse) -> 
     assert rows(warehouse, "SELECT ARRAY_LENGTH(ARRAY_AGG(a[SAFE_OFFSET(0)])) AS n FROM d.t") == [(2,)]
 
 
+@pytest.mark.parametrize("columns", ["1 AS a, 2 AS A", "a, r.b, t.a", "*, s"])
+def test_a_name_stands_for_one_column(warehouse: DuckdbWarehouse, columns: str) -> None:
+    with pytest.raises(SqlError, match=r"more than one column \[[aAs]\]"):
+        warehouse.query(f"SELECT {columns} FROM d.t")
+    assert rows(warehouse, "SELECT 1, 1") == [(1, 1)]
+
+
 def test_a_numeric_has_no_zeros_at_its_end(warehouse: DuckdbWarehouse) -> None:
     query = (
         "SELECT NUMERIC '1.50' AS a, CAST(200 AS NUMERIC) AS b, CAST(NULL AS NUMERIC) AS c, STRUCT(NUMERIC '0') AS d"
