@@ -38,7 +38,7 @@ Examples:
     metavar="URI",
     help="The table, or a view: bq://PROJECT.DATASET.TABLE, or duckdb://FILE.duckdb/DATASET.TABLE.",
 )
-@click.option("--where", default="", metavar="SQL", help="A condition in GoogleSQL; left out: all rows.")
+@click.option("--where", metavar="SQL", help="A condition in GoogleSQL; left out: all rows.")
 @click.option(
     "--level",
     type=Choice(["study", "series", "instance"]),
@@ -56,7 +56,7 @@ def create(
     output: Output,
     /,
     bq_table: str,
-    where: str,
+    where: str | None,
     level: str,
     place: str | None,
     lock_timeout: float | None,
@@ -66,12 +66,15 @@ def create(
 
     The exit code is 3 where some rows have UIDs that make no path; they are left out.
     """
+    from dicombq.errors import InvalidArgument
     from dicombq.names import parse_table_uri
     from dicombq.selection.create import Selection, write_filter
     from dicombq.warehouses.registry import open_warehouse
 
+    if where is not None and not where.strip():
+        raise InvalidArgument("the condition of --where is empty", "Leave --where out for all rows.")
     table = parse_table_uri(bq_table)
-    selection = Selection(open_warehouse(table, lock_timeout), table, where, level)
+    selection = Selection(open_warehouse(table, lock_timeout), table, where or "", level)
     if place is None or place == "-":
         output.lines(selection.lines())
     else:

@@ -120,11 +120,12 @@ def test_rows_whose_uids_make_no_path_are_told(run: Run, scans: Path, home: Path
     ("table", "where", "code", "message"),
     [
         ("duckdb://x.duckdb/d.t", "FALSE", 7, "no row of [duckdb://x.duckdb/d.t] is selected"),
-        ("duckdb://x.duckdb/d.none", "", 7, "there is no table [duckdb://x.duckdb/d.none]"),
-        ("duckdb://none.duckdb/d.t", "", 7, "there is no warehouse"),
+        ("duckdb://x.duckdb/d.none", "TRUE", 7, "there is no table [duckdb://x.duckdb/d.none]"),
+        ("duckdb://none.duckdb/d.t", "TRUE", 7, "there is no warehouse"),
         ("duckdb://x.duckdb/d.t", "Nothing = 1", 1, "Nothing"),
         ("duckdb://x.duckdb/d.t", "1 = ", 1, ""),
-        ("x", "", 2, "[x] is not a table URI"),
+        ("duckdb://x.duckdb/d.t", " ", 2, "the condition of --where is empty"),
+        ("x", "TRUE", 2, "[x] is not a table URI"),
     ],
 )
 def test_what_selects_nothing_writes_nothing(

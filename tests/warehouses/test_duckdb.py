@@ -215,6 +215,15 @@ def test_a_file_without_write_permission_is_not_permitted(foreign: Store) -> Non
     assert foreign.query("SELECT Id FROM d.t") == [(1,)]
 
 
+def test_a_file_without_read_permission_cannot_be_read(foreign: Store) -> None:
+    reader = os.geteuid()
+    os.seteuid(foreign.file.stat().st_uid)
+    foreign.file.chmod(0)
+    os.seteuid(reader)
+    with pytest.raises(NotPermitted, match="cannot be read"):
+        foreign.query("SELECT Id FROM d.t")
+
+
 def test_a_new_file_without_write_permission_is_not_permitted(foreign: Store) -> None:
     missing = Store(foreign.file.with_name("new.duckdb"), foreign.scratch)
     for call in (missing.state, missing.view):
