@@ -120,7 +120,7 @@ class Command(click.Command):
             output.give_up_writing()
             code = 1
         except Exception as error:  # noqa: BLE001 - its message may hold a value
-            code = output.error(_system(error) if isinstance(error, OSError) else _internal(error))
+            code = output.error(system_error(error) if isinstance(error, OSError) else _internal(error))
             output.give_up_writing()
         finally:
             for each, handler in previous.items():
@@ -128,7 +128,8 @@ class Command(click.Command):
         return code
 
 
-def _system(error: OSError) -> DicombqError:
+def system_error(error: OSError) -> DicombqError:
+    """Say what the system says."""
     if not error.strerror:
         return _internal(error)
     return DicombqError(f"{error.strerror}: [{error.filename}]" if error.filename else error.strerror)

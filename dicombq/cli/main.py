@@ -10,8 +10,8 @@ import warnings
 import click
 
 from dicombq import __version__
-from dicombq.cli.groups import Group
-from dicombq.cli.render import usage_error
+from dicombq.cli.groups import Group, system_error
+from dicombq.cli.render import Output, usage_error
 
 cli = click.version_option(__version__, prog_name="dicombq", message="%(prog)s %(version)s")(
     Group(
@@ -49,6 +49,11 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
+    except OSError as error:  # nobody reads the help, or its disk is full
+        output = Output("dicombq", None, verbosity="warning", log_http=False)
+        code = 1 if isinstance(error, BrokenPipeError) else output.error(system_error(error))
+        output.give_up_writing()
+        return code
     return result if isinstance(result, int) else 0
 
 

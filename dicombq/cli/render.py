@@ -16,7 +16,7 @@ import click
 
 from dicombq.cli.choices import VALUE, InvalidChoice
 from dicombq.cli.values import flatten, values_text, yaml_text
-from dicombq.errors import Cancelled, DicombqError, NotConfirmed
+from dicombq.errors import Cancelled, DicombqError, NotConfirmed, StillRunning
 from dicombq.questions.values import cell, on_one_line, plain, printed
 from dicombq.system.mappings import value_at
 
@@ -82,26 +82,27 @@ class Output:
 
     def status(self, text: str) -> None:
         """Tell people how it goes."""
-        _write(sys.stderr, f"{on_one_line(text)}\n")
+        _tell(f"{on_one_line(text)}\n")
 
     def debug(self, text: str) -> None:
         """Tell what only ``--verbosity=debug`` wants to know."""
         if self._level <= _LEVELS["debug"]:
-            _write(sys.stderr, f"DEBUG: {on_one_line(text)}\n")
+            _tell(f"DEBUG: {on_one_line(text)}\n")
 
     def warning(self, text: str) -> None:
         """Warn, unless ``--verbosity`` says not to."""
         if self._level <= _LEVELS["warning"]:
-            _write(sys.stderr, f"WARNING: {on_one_line(text)}\n")
+            _tell(f"WARNING: {on_one_line(text)}\n")
 
     def error(self, error: DicombqError) -> int:
         """Print one line and a hint; give the exit code."""
-        _write(sys.stderr, f"ERROR: ({self._path.replace(' ', '.')}) {on_one_line(error.message)}.\n")
+        _tell(f"ERROR: ({self._path.replace(' ', '.')}) {on_one_line(error.message)}.\n")
         if error.hint:
-            _write(sys.stderr, f"{on_one_line(error.hint)}\n")
+            _tell(f"{on_one_line(error.hint)}\n")
         return error.exit_code
 
-    def give_up_writing(self) -> None:
+    @staticmethod
+    def give_up_writing() -> None:
         """Keep the interpreter from writing what is left to a pipe that nobody reads or a disk that is full."""
         for stream in (sys.stdout, sys.stderr):
             try:
@@ -180,9 +181,9 @@ class Output:
         """
         if self._quiet:
             return
-        _write(sys.stderr, f"{on_one_line(text)}\n\nDo you want to continue (Y/n)?  ")
+        _tell(f"{on_one_line(text)}\n\nDo you want to continue (Y/n)?  ")
         if not (sys.stdin and sys.stdin.isatty()):
-            _write(sys.stderr, "\n")
+            _tell("\n")
             raise NotConfirmed(
                 "This prompt could not be answered because you are not in an interactive session",
                 "You can run the command again with --quiet to accept default answers for all prompts.",
@@ -197,14 +198,14 @@ class Output:
         Parameters
         ----------
         interrupted
-            What Ctrl-C does to it.
+            What Ctrl-C, or the end of the time to wait, does to it.
         """
         ending = "failed"
         with contextlib.ExitStack() as display:
             try:
                 yield self._begin_waiting(name, display)
                 ending = "done"
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, StillRunning):
                 ending = interrupted
                 raise
             except Cancelled:
@@ -212,7 +213,7 @@ class Output:
                 raise
             finally:
                 display.close()
-                _write(sys.stderr, f"{ending}.\n")
+                _tell(f"{ending}.\n")
 
     @contextlib.contextmanager
     def counting(self, noun: str) -> Iterator[Callable[[int], None]]:
@@ -228,11 +229,11 @@ class Output:
     def _begin_waiting(self, name: str, display: contextlib.ExitStack) -> Callable[[Operation], None]:
         text = f"Waiting for operation [{name}] to complete..."
         if not _is_terminal(sys.stderr):
-            _write(sys.stderr, text)
+            _tell(text)
             return _ignore
         from dicombq.cli.progress import live_progress
 
-        _write(sys.stderr, f"{text}\n")
+        _tell(f"{text}\n")
         return display.enter_context(live_progress())
 
     def _json(self, resources: Iterable[Mapping[str, Any]], *, sort_keys: bool) -> None:
@@ -279,12 +280,12 @@ class CommandExpected(click.UsageError):
 def usage_error(error: click.UsageError) -> None:
     """Print a usage error as gcloud does: what is wrong, the usage, where the help is."""
     path = error.ctx.command_path if error.ctx else "dicombq"
-    _write(sys.stderr, f"ERROR: ({path.replace(' ', '.')}) {_usage_message(error)}\n")
+    _tell(f"ERROR: ({path.replace(' ', '.')}) {_usage_message(error)}\n")
     if isinstance(error, InvalidChoice):
         return
     if error.ctx and not isinstance(error, CommandExpected):
-        _write(sys.stderr, error.ctx.get_usage() + "\n")
-    _write(sys.stderr, f"\nFor detailed information on this command and its flags, run:\n  {path} --help\n")
+        _tell(error.ctx.get_usage() + "\n")
+    _tell(f"\nFor detailed information on this command and its flags, run:\n  {path} --help\n")
 
 
 def _usage_message(error: click.UsageError) -> str:
@@ -327,6 +328,16 @@ def _write(stream: TextIO | None, text: str) -> None:
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
+
+
+def _tell(text: str) -> None:
+    """Write for people; where the disk is full that takes it, the work goes on."""
+    try:
+        _write(sys.stderr, text)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        Output.give_up_writing()
 
 
 def _print_aligned(rows: list[list[str]]) -> None:

@@ -178,6 +178,20 @@ def test_an_output_that_cannot_be_written_is_one_line(scans: Path, spawn: Run) -
     assert (done.returncode, done.stderr) == (1, "ERROR: (dicombq.query) No space left on device.\n")
 
 
+def test_the_help_on_a_full_disk_is_an_error() -> None:
+    command = [sys.executable, "-m", "dicombq", "export", "--help"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "ERROR: (dicombq) No space left on device.\n")
+
+
+def test_an_export_goes_on_where_the_disk_is_full_that_takes_what_it_tells(scans: Path, home: Path) -> None:
+    command = [sys.executable, "-m", "dicombq", "export", "bq", "scans"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=full, text=True)
+    assert (done.returncode, done.stdout.startswith("name: ")) == (0, True)
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_a_closed_stream_is_not_written_to(scans: Path, home: Path, closed: str) -> None:
     script = f'"$0" -m dicombq export bq scans {closed}'
