@@ -211,7 +211,7 @@ class Export:
         """Refuse to replace rows by none: an archive that is not mounted looks empty."""
         request, table = self.request, self.request.destination.table
         replaces = request.destination.disposition is Disposition.WRITE_TRUNCATE and not request.may_empty
-        if self.counters.success or not replaces:
+        if self.counters.success or not replaces or self._is_all_unwanted():
             return
         if self.warehouse.state(table).state is TableState.ROWS:
             raise FailedPrecondition(
@@ -219,6 +219,10 @@ class Export:
                 f"and the table [{table}] has rows",
                 "Check that its disk is mounted, and export again. If the table is to be empty, delete it first.",
             )
+
+    def _is_all_unwanted(self) -> bool:
+        """Tell whether there are instances, and the filter left out each."""
+        return not self.counters.failure and any(receipt.unwanted for receipt in self.receipts)
 
     def _load(self) -> tuple[Field, ...]:
         destination = self.request.destination

@@ -172,6 +172,13 @@ def test_a_table_with_rows_is_not_replaced_by_nothing(lab: Lab, link: bool, want
     assert lab.query("SELECT COUNT(*) FROM d.t") == [(1,)]
 
 
+def test_a_filter_that_leaves_out_every_instance_replaces_a_table_by_an_empty_one(lab: Lab) -> None:
+    write_instance(lab.scans / "1.dcm", 1)
+    lab.export()
+    lab.export(Disposition.WRITE_TRUNCATE, wanted=Filter("f", io.BytesIO(b"/studies/9.9")))
+    assert lab.query("SELECT COUNT(*) FROM d.t") == [(0,)]
+
+
 def go_away(scans: Path, state: State) -> Callable[[Operation], None]:
     """Have a folder moved when the first instance was listed, or read."""
 
