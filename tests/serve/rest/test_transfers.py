@@ -213,8 +213,10 @@ def test_what_is_imported_reaches_the_tables_that_follow_the_store(
         time.sleep(0.1)
 
 
-def test_a_table_that_another_operation_writes_is_locked(client: TestClient, scans: Path, table: str) -> None:
+@pytest.mark.usefixtures("scans")
+def test_a_table_that_another_operation_writes_is_locked(gate: Gate, client: TestClient, table: str) -> None:
     body = {"bigqueryDestination": {"tableUri": table}}
     assert client.post(f"{STORE}:export", json=body).status_code == 200
     refused = client.post(f"{STORE}:export", json=body)
+    gate.open()
     assert (refused.status_code, refused.json()["error"]["status"]) == (409, "ABORTED")
