@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import reduce
 
 from sqlglot import exp
 
-from dicombq.dicom import dictionary
 from dicombq.errors import SqlError
+from dicombq.warehouses.googlesql import arrays
 from dicombq.warehouses.googlesql.casts import cast, text
 from dicombq.warehouses.googlesql.functions import ON_BIGQUERY
 from dicombq.warehouses.googlesql.templates import fill, raising
@@ -69,11 +68,6 @@ _WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".jo
 # Whole units, rounded down (timestamp_functions#unix_seconds).
 _SINCE_1970 = "((EPOCH_US(x) - ((EPOCH_US(x) % {unit}) + {unit}) % {unit}) // {unit})"
 _SCALARS = "NOT LIST_HAS_ANY(JSON_TYPE(j, '$[*]'), ['ARRAY', 'OBJECT'])"
-_REPEATED = ("DroppedTags", "OtherElements")
-_KEEP_ARRAYS = (
-    *(exp.Alias, exp.AnyValue, exp.ArgMax, exp.ArgMin, exp.Case, exp.Coalesce, exp.Count, exp.FirstValue, exp.If),
-    *(exp.Lag, exp.LastValue, exp.Lead, exp.NthValue, exp.PropertyEQ, exp.Struct),
-)
 _SAME_PARTS = frozenset({"YEAR", "ISOYEAR", "QUARTER", "MONTH", "DAY", "DAYOFYEAR", "HOUR", "MINUTE", "SECOND"})
 
 
@@ -96,88 +90,7 @@ def mend(query: exp.Query) -> None:
             node.replace(better)
 
 
-# --- arrays --------------------------------------------------------------------------------------------------
-
-
-def _array(node: exp.Expr) -> exp.Expr:
-    """BigQuery reads a REPEATED column that was never written as empty, not NULL (data-types#array_nulls)."""
-    return fill("COALESCE(x, [])", x=node) if isinstance(node, (exp.Column, exp.Dot)) else node
-
-
-def _column(node: exp.Expr) -> exp.Expr:
-    """Read an element of several values as empty where its NULL would be counted, chosen or renamed."""
-    entry = dictionary.lookup(dictionary.tag_of(node.name) or 0)
-    repeated = entry is not None and (entry.vr == "SQ" or entry.vm != "1")
-    if not (repeated or node.name in _REPEATED) or not isinstance(node.parent, _KEEP_ARRAYS) or _is_outer(node):
-        return node
-    # it binds whatever x is
-    value = fill("COALESCE(x, CASE WHEN ENDS_WITH(TYPEOF(x), '[]') THEN CAST_TO_TYPE('[]', x) END)", x=node)
-    if isinstance(node.parent, exp.Struct):
-        return exp.PropertyEQ(this=exp.to_identifier(node.name), expression=value)
-    return value
-
-
-def _is_outer(node: exp.Expr) -> bool:
-    """Tell whether a join around a value may make it NULL."""
-    select = node.find_ancestor(exp.Select)
-    return any(join.side and not join.find(exp.Unnest) for join in select.args.get("joins", [])) if select else False
-
-
-def _concat_arrays(node: exp.Expr) -> exp.Expr:
-    """With a NULL it is NULL (array_functions#array_concat)."""
-    first, *others = (_array(part) for part in (node.this, *node.expressions))
-    return reduce(lambda before, part: fill("a || b", a=before, b=part), others, first)
-
-
-def _generate(node: exp.Expr) -> exp.Expr:
-    """DuckDB generates whole numbers (array_functions#generate_array)."""
-    parts = [node.args["start"], node.args["end"], node.args.get("step") or exp.Literal.number(1)]
-    if all(part.is_int or not part.is_number for part in parts):
-        return node
-    template = "LIST_TRANSFORM(RANGE(CAST(FLOOR((e - s) / d) AS BIGINT) + 1), LAMBDA n : s + n * d)"
-    return fill(template, **dict(zip("sed", parts, strict=True)))
-
-
-def _with_array(node: exp.Expr) -> exp.Expr:
-    node.set("this", _array(node.this))
-    return node
-
-
-def _bracket(node: exp.Expr) -> exp.Expr:
-    """Out of range is an error, or NULL with SAFE_ (arrays#accessing_array_elements); DuckDB counts back from 0."""
-    index, *more = node.expressions
-    if index.is_string or more:
-        raise SqlError("a subscript has to be one number", "for JSON write JSON_VALUE(column, '$.\"KEY\"[0]')")
-    first = "i" if node.args.get("offset") == 1 else "((i) + 1)"
-    outside = (
-        "NULL"
-        if node.args.get("safe")
-        else raising("Array index is out of bounds", "SAFE_OFFSET and SAFE_ORDINAL give NULL there.")
-    )
-    template = (
-        f"CASE WHEN a IS NULL OR (i) IS NULL THEN NULL WHEN {first} BETWEEN 1 AND ARRAY_LENGTH(a) "
-        f"THEN LIST_EXTRACT(a, {first}) ELSE {outside} END"
-    )
-    return fill(template, a=_array(node.this), i=index)
-
-
-def _array_agg(node: exp.Expr) -> exp.Expr:
-    """Write IGNORE NULLS and LIMIT inside of ARRAY_AGG (aggregate_functions#array_agg)."""
-    aggregate = node if isinstance(node, exp.ArrayAgg) else node.this
-    if isinstance(node, exp.IgnoreNulls) and isinstance(aggregate, exp.Anonymous):  # quantiles ignore them
-        return aggregate
-    if not isinstance(aggregate, exp.ArrayAgg) or isinstance(node.parent, (exp.IgnoreNulls, exp.RespectNulls)):
-        return node
-    aggregate = aggregate.copy()
-    limit = aggregate.this if isinstance(aggregate.this, exp.Limit) else None
-    if limit:
-        aggregate.set("this", limit.this)
-    value = aggregate.this
-    while isinstance(value, (exp.Order, exp.Distinct)):
-        value = value.this or value.expressions[0]
-    if isinstance(node, exp.IgnoreNulls):
-        aggregate = exp.Filter(this=aggregate, expression=exp.Where(this=fill("(x) IS NOT NULL", x=value)))
-    return fill("LIST_SLICE(a, 1, n)", a=aggregate, n=limit.expression) if limit else aggregate
+# --- JSON and aggregates -------------------------------------------------------------------------------------
 
 
 def _json_array(only: str = "TRUE", items: str = "JSON_EXTRACT") -> Callable[[exp.Expr], exp.Expr]:
@@ -361,13 +274,6 @@ def _corr(node: exp.Expr) -> exp.Expr:
     return fill("CASE WHEN REGR_COUNT(x, y) < 2 THEN NULL ELSE c END", x=node.this, y=node.expression, c=node)
 
 
-def _is(node: exp.Expr) -> exp.Expr:
-    """Find no NULL array in a table (data-types#array_nulls), though an outer join makes some."""
-    if _is_outer(node) or not isinstance(node.expression, exp.Null) or not isinstance(node.this, (exp.Column, exp.Dot)):
-        return node
-    return fill("CASE WHEN ENDS_WITH(TYPEOF(x), '[]') THEN FALSE ELSE n END", x=node.this, n=node)
-
-
 def _subtract(node: exp.Expr) -> exp.Expr:
     """Refuse DATE - DATE, which is an INTERVAL (operators#datetime_subtraction) and no number of days."""
     less = node.expression
@@ -394,15 +300,15 @@ def _rewrite(sql: str) -> Callable[[exp.Expr], exp.Expr]:
 
 _MENDS: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
     exp.ApproxQuantiles: _quantiles,
-    exp.ArrayAgg: _array_agg,
-    exp.ArrayConcat: _concat_arrays,
-    exp.ArrayReverse: _with_array,
-    exp.ArraySize: _with_array,
-    exp.ArrayToString: _with_array,
-    exp.Bracket: _bracket,
+    exp.ArrayAgg: arrays.collect,
+    exp.ArrayConcat: arrays.concatenate,
+    exp.ArrayReverse: arrays.with_array,
+    exp.ArraySize: arrays.with_array,
+    exp.ArrayToString: arrays.with_array,
+    exp.Bracket: arrays.bracket,
     exp.ByteLength: _rewrite("STRLEN(x)"),
     exp.Cast: cast,
-    exp.Column: _column,
+    exp.Column: arrays.column,
     exp.Concat: _concat,
     exp.Corr: _corr,
     exp.CountIf: _count_if,
@@ -413,18 +319,18 @@ _MENDS: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
     exp.DateSub: _of_its_type,
     exp.DateTrunc: _of_its_type,
     exp.Div: _divide_exactly,
-    exp.Dot: _column,
+    exp.Dot: arrays.column,
     exp.Exp: _finite("EXP(x)"),
     exp.Extract: _extract,
     exp.Format: _format,
-    exp.GenerateSeries: _generate,
+    exp.GenerateSeries: arrays.generate,
     exp.GroupConcat: _string_agg,
-    exp.IgnoreNulls: _array_agg,
+    exp.IgnoreNulls: arrays.collect,
     exp.IntDiv: _divide_exactly,
     exp.JSONExtractArray: _json_array(),
     exp.JSONFormat: _json_string,
     exp.JSONValueArray: _json_array(_SCALARS, "JSON_EXTRACT_STRING"),
-    exp.Is: _is,
+    exp.Is: arrays.is_null,
     exp.Left: _not_below_zero("expression"),
     exp.Like: _like,
     exp.Literal: _literal,
@@ -435,7 +341,7 @@ _MENDS: dict[type[exp.Expr], Callable[[exp.Expr], exp.Expr]] = {
     exp.ParseTime: _time_format,
     exp.Pow: _finite("POW(x, y)"),
     exp.Repeat: _not_below_zero("times"),
-    exp.RespectNulls: _array_agg,
+    exp.RespectNulls: arrays.collect,
     exp.Right: _not_below_zero("expression"),
     exp.SafeFunc: _rewrite("TRY(x)"),
     exp.StrPosition: _position,
